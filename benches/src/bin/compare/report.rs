@@ -1,0 +1,138 @@
+//! Turns the rounds of a case into JSON lines and the table for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use crate::cases::Case;
+use crate::job::Outcome;
+use crate::statistics::{median, percentile, spread};
+
+/// What is reported of one subject in one case.
+#[derive(Serialize)]
+pub(crate) struct Line {
+    case: String,
+    subject: &'static str,
+    unit: &'static str,
+    /// The median of the rounds.
+    median: f64,
+    /// Only of round trips: the median of the rounds' 99th percentiles, in the unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99: Option<f64>,
+    /// (largest - smallest round) / median.
+    spread: f64,
+    /// This median over that of `raw` in the same case; null if `raw` was not run.
+    ratio_to_raw: Option<f64>,
+    ratio_to_libzmq: Option<f64>,
+    rounds: usize,
+    /// The rounds themselves, in their order: a spread does not tell an outlier from two modes.
+    values: Vec<f64>,
+}
+
+/// The number of one round, and its p99 if it has one.
+fn score(outcome: &mut Outcome) -> Option<(f64, Option<f64>)> {
+    match outcome {
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        Outcome::Flow { elapsed, received } => Some((*received as f64 / elapsed.as_secs_f64(), None)),
+        Outcome::Trips(trips) => {
+            trips.sort_unstable();
+            let micros = |percent| Some(percentile(trips, percent)?.as_secs_f64() * 1e6);
+            Some((micros(50)?, Some(micros(99)?)))
+        }
+    }
+}
+
+/// A line for each subject, in the order of the case.
+pub(crate) fn lines(case: &Case, measured: Vec<(&'static str, Vec<Outcome>)>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for (subject, mut outcomes) in measured {
+        let scores: Vec<_> = outcomes.iter_mut().filter_map(score).collect();
+        let values: Vec<_> = scores.iter().map(|(value, _)| *value).collect();
+        let tails: Vec<_> = scores.iter().filter_map(|(_, tail)| *tail).collect();
+        if let (Some(median_value), Some(spread)) = (median(&values), spread(&values)) {
+            lines.push(Line {
+                case: case.name.clone(),
+                subject,
+                unit: case.unit,
+                median: median_value,
+                p99: median(&tails),
+                spread,
+                ratio_to_raw: None,
+                ratio_to_libzmq: None,
+                rounds: values.len(),
+                values,
+            });
+        }
+    }
+    let of = |name| {
+        lines
+            .iter()
+            .find(|line| line.subject == name)
+            .map(|line| line.median)
+    };
+    let (raw, libzmq) = (of("raw"), of("libzmq"));
+    for line in &mut lines {
+        line.ratio_to_raw = raw.map(|raw| line.median / raw);
+        line.ratio_to_libzmq = libzmq.map(|libzmq| line.median / libzmq);
+    }
+    lines
+}
+
+/// The table for people, a block a case.
+pub(crate) fn table(lines: &[Line]) -> String {
+    let mut text = String::new();
+    let mut case = "";
+    for line in lines {
+        if line.case != case {
+            case = &line.case;
+            let _ = writeln!(
+                text,
+                "\n{:<24} {:>14} {:>10} {:>7} {:>7} {:>9}",
+                case, line.unit, "p99", "spread", "/raw", "/libzmq"
+            );
+        }
+        let _ = writeln!(
+            text,
+            "  {:<22} {:>14} {:>10} {:>6.1}% {:>7} {:>9}",
+            line.subject,
+            number(line.median),
+            line.p99.map_or_else(|| "-".into(), number),
+            line.spread * 100.0,
+            ratio(line.ratio_to_raw),
+            ratio(line.ratio_to_libzmq),
+        );
+    }
+    text
+}
+
+/// Small numbers with a decimal, large ones whole and with their thousands apart.
+fn number(value: f64) -> String {
+    if value < 10_000.0 {
+        return format!("{value:.1}");
+    }
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_numbers_have_their_thousands_apart() {
+        assert_eq!(number(1_234_567.4), "1_234_567");
+        assert_eq!(number(123_456.0), "123_456");
+        assert_eq!(number(31.25), "31.2");
+    }
+}

@@ -1,0 +1,9 @@
+//! The subjects: a file each, with a function of type `Work` for each kind of work it can do.
+//!
+//! A new subject is a file here and its functions' names in the rows of `cases`.
+
+pub(crate) mod codec;
+pub(crate) mod libzmq;
+pub(crate) mod raw;
+pub(crate) mod runtime;
+pub(crate) mod zeromq;

@@ -1,0 +1,1 @@
+//! Benchmarks of the library, and the program `compare` which sets it beside its peers.

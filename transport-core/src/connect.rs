@@ -1,0 +1,200 @@
+//! Connecting to an address.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::{Address, AddressError};
+use crate::connection::{Connection, Life, open};
+use crate::framing::zmtp::Zmtp;
+use crate::framing::{FramingFactory, Role};
+use crate::handshake::{HandshakeConfig, HandshakeError};
+use crate::limits::Limits;
+use crate::mechanism::{MechanismFactory, Null, SharedMechanism};
+use crate::policy::Policy;
+use crate::transport::{BoxFuture, TransportError, Transports, UnknownScheme};
+
+/// Connects to an address: settings first, then `.await`.
+///
+/// # Security
+///
+/// A client has a policy for the server too, and it denies everyone until [`server`](Connect::server) says who may be
+/// at the other end. Over `unix` that is typically [`Policy::same_user`] or the uid of the service; over loopback TCP
+/// nothing is proven, and only [`Policy::danger_anyone`] or a mechanism that proves the server will do.
+///
+/// # Examples
+///
+/// See [`Connection`].
+#[must_use = "nothing happens until it is awaited"]
+pub struct Connect {
+    transports: Transports,
+    address: Result<Address, AddressError>,
+    policy: Policy,
+    mechanism: SharedMechanism,
+    framing: Arc<dyn FramingFactory>,
+    limits: Limits,
+    danger_plaintext: bool,
+    spin: Duration,
+}
+
+impl Connect {
+    /// To `address`, over one of `transports`.
+    pub fn new(transports: &Transports, address: impl AsRef<str>) -> Connect {
+        Connect {
+            transports: transports.clone(),
+            address: address.as_ref().parse(),
+            policy: Policy::nobody(),
+            mechanism: Arc::new(Null),
+            framing: Arc::new(Zmtp::new()),
+            limits: Limits::default(),
+            danger_plaintext: false,
+            spin: Duration::ZERO,
+        }
+    }
+
+    /// Who the server may be. Default: nobody.
+    pub fn server(mut self, policy: Policy) -> Connect {
+        self.policy = policy;
+        self
+    }
+
+    /// How this side authenticates itself. Default: [`Null`].
+    pub fn mechanism(mut self, mechanism: impl MechanismFactory + 'static) -> Connect {
+        self.mechanism = Arc::new(mechanism);
+        self
+    }
+
+    /// The framing. Default: [`Zmtp`].
+    pub fn framing(mut self, framing: impl FramingFactory + 'static) -> Connect {
+        self.framing = Arc::new(framing);
+        self
+    }
+
+    /// The bounds. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Connect {
+        self.limits = limits;
+        self
+    }
+
+    /// Spins for up to this long on the socket before the task waits, whenever it receives. Default: not at all.
+    ///
+    /// It halves the round trip on a machine with a core to spare, and holds up the other tasks of the thread. Only for
+    /// plain sockets, and not after [`Connection::split`].
+    pub fn spin(mut self, time: Duration) -> Connect {
+        self.spin = time;
+        self
+    }
+
+    /// Allows what anyone on the way can read and change: see [`UnprotectedError`](crate::UnprotectedError).
+    pub fn danger_plaintext(mut self) -> Connect {
+        self.danger_plaintext = true;
+        self
+    }
+
+    async fn connect(self) -> Result<Connection, ConnectError> {
+        let address = self.address?;
+        check_role(&*self.mechanism, Role::Client)?;
+        let transport = Arc::clone(self.transports.lookup(address.scheme())?);
+        let connecting = tokio::time::timeout(self.limits.connect_time, transport.connect(&address));
+        let connected = connecting
+            .await
+            .map_err(|_| ConnectError::Deadline(self.limits.connect_time))?;
+        let config = Arc::new(HandshakeConfig {
+            role: Role::Client,
+            mechanisms: vec![self.mechanism],
+            framing: self.framing,
+            policy: self.policy,
+            limits: self.limits,
+            danger_plaintext: self.danger_plaintext,
+        });
+        let time = config.limits.handshake_time;
+        let opened = tokio::time::timeout(time, open(connected?, &config)).await;
+        let opened = opened.map_err(|_| HandshakeError::Deadline(time))??;
+        Ok(Connection::new(
+            opened,
+            &config.limits,
+            Life::default(),
+            self.spin,
+        ))
+    }
+}
+
+impl IntoFuture for Connect {
+    type Output = Result<Connection, ConnectError>;
+    type IntoFuture = BoxFuture<'static, Result<Connection, ConnectError>>;
+
+    /// Connects and authenticates.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConnectError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what it had opened.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+impl std::fmt::Debug for Connect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connect")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address cannot be read.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// There is no transport for its scheme.
+    #[error(transparent)]
+    Scheme(#[from] UnknownScheme),
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The transport could not connect.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The transport did not connect in time.
+    #[error("no connection within {0:?}")]
+    Deadline(Duration),
+    /// The two sides did not agree on who they are.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+}
+
+/// The settings contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The mechanism is for the other side.
+    #[error("this {name} mechanism is for the {} side", if *.role == Role::Client { "connecting" } else { "accepting" })]
+    MechanismRole {
+        /// The mechanism.
+        name: &'static str,
+        /// The side that it is for.
+        role: Role,
+    },
+    /// Two mechanisms of one listener have the same name.
+    #[error("the mechanism {name} was given twice")]
+    MechanismTwice {
+        /// The name.
+        name: &'static str,
+    },
+}
+
+pub(crate) fn check_role(mechanism: &dyn MechanismFactory, role: Role) -> Result<(), ConfigError> {
+    match mechanism.role() {
+        Some(other) if other != role => Err(ConfigError::MechanismRole {
+            name: mechanism.name(),
+            role: other,
+        }),
+        _ => Ok(()),
+    }
+}

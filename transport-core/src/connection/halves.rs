@@ -1,0 +1,448 @@
+//! The two halves of a connection, for use by different tasks.
+//!
+//! ```text
+//! Sender, Sender ...  --encode-->  Queue (one buffer behind a lock)  --write-->  stream
+//!                                    ^            by the sender itself when nothing else is going on,
+//! Receiver  --pongs------------------'            else by a flusher task that lives as long as there is work
+//! ```
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
+
+use super::error::{RecvError, SendError};
+use super::inbound::{Inbound, Link};
+use super::life::Life;
+use super::outbound::{Outbound, Writer};
+use super::{About, Connection, Pipe};
+use crate::claims::Claims;
+use crate::framing::Control;
+use crate::identity::Identity;
+use crate::message::{Message, MessageRef};
+use crate::transport::{BoxRead, BoxWrite, Source};
+use crate::write_buffer::WriteBuffer;
+
+/// The outgoing half of a connection: cloned for as many tasks as send.
+///
+/// A message is handed over as a whole; messages of one `Sender` stay in their order.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+/// The incoming half of a connection.
+///
+/// Pings are answered and sent while [`recv`](Receiver::recv) waits, see [`Connection`].
+pub struct Receiver {
+    inbound: Inbound,
+    end: ReadEnd,
+}
+
+struct ReadEnd {
+    read: BoxRead,
+    life: Life,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    about: Arc<About>,
+    queue: Mutex<Queue>,
+    /// Notified whenever the flusher has taken the queue, has ended, or has failed.
+    progress: Notify,
+}
+
+struct Queue {
+    outbound: Outbound,
+    /// Absent while the flusher has them.
+    out: Option<Out>,
+    /// When a write ended last.
+    last_write: Option<Instant>,
+    error: Option<SendError>,
+}
+
+/// What it takes to write.
+struct Out {
+    io: BoxWrite,
+    writer: Writer,
+    life: Life,
+    /// The buffer that is being written, while the queue's fills again.
+    writing: WriteBuffer,
+}
+
+/// A sender that comes this soon after the last write is not alone: its message waits for company.
+const BURST: Duration = Duration::from_micros(10);
+
+/// The most that a sender writes by itself, while others wait for the lock.
+const INLINE_WRITE: usize = 64 << 10;
+
+pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
+    let Connection {
+        inbound,
+        pipe,
+        about,
+        spin: _,
+    } = connection;
+    let Pipe {
+        stream,
+        outbound,
+        writer,
+        life,
+    } = pipe;
+    let (read, write) = stream.into_split();
+    let out = Out {
+        io: write,
+        writer,
+        life: life.share(),
+        writing: WriteBuffer::new(),
+    };
+    let queue = Queue {
+        outbound,
+        out: Some(out),
+        last_write: None,
+        error: None,
+    };
+    let shared = Arc::new(Shared {
+        about,
+        queue: Mutex::new(queue),
+        progress: Notify::new(),
+    });
+    let left_over = !shared.lock().outbound.buffer.is_empty();
+    if left_over {
+        shared.start_flusher(&mut shared.lock());
+    }
+    (
+        Sender {
+            shared: Arc::clone(&shared),
+        },
+        Receiver {
+            inbound,
+            end: ReadEnd { read, life, shared },
+        },
+    )
+}
+
+impl Sender {
+    /// Who the peer has proven to be.
+    pub fn identity(&self) -> &Identity {
+        &self.shared.about.identity
+    }
+
+    /// What the peer says of itself: nothing of it is proven.
+    pub fn claims(&self) -> &Claims {
+        &self.shared.about.claims
+    }
+
+    /// Sends a message: queues it and sees to it that the queue is written.
+    ///
+    /// Ready when there was room in the queue. [`flush`](Sender::flush) waits until the kernel has taken it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; an error of the stream can show at a later call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the message goes out as a whole or not at all.
+    #[inline]
+    pub async fn send(&self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
+        let message = message.into();
+        loop {
+            let progress = {
+                let mut queue = self.shared.lock();
+                queue.check()?;
+                if !queue.outbound.is_full() {
+                    return self.shared.send(&mut queue, message);
+                }
+                self.shared.progress.notified()
+            };
+            progress.await;
+        }
+    }
+
+    /// Waits until there is room for a message, so that one can be sent without waiting.
+    ///
+    /// Permits do not count against each other: with several at once the queue grows by their messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: nothing is queued until the permit is used.
+    pub async fn reserve(&self) -> Result<SenderPermit<'_>, SendError> {
+        self.wait_until(|queue| !queue.outbound.is_full()).await?;
+        Ok(SenderPermit { shared: &self.shared })
+    }
+
+    /// Waits until the kernel has taken everything that was queued so far.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn flush(&self) -> Result<(), SendError> {
+        // Whatever is queued has a flusher, or was written already: see `Shared::send`.
+        self.wait_until(|queue| queue.is_written()).await
+    }
+
+    /// Writes everything queued and closes the outgoing direction: the peer sees the end of the stream. The
+    /// [`Receiver`] goes on.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; other senders get an error from now on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe up to the point where the stream is closed.
+    pub async fn close(self) -> Result<(), SendError> {
+        let mut out = None;
+        self.wait_until(|queue| {
+            let written = queue.is_written();
+            if written {
+                out = queue.out.take();
+            }
+            written
+        })
+        .await?;
+        let Some(mut out) = out else { return Err(closed()) };
+        let time = self.shared.about.limits.write_time;
+        let shut = tokio::time::timeout(time, out.io.shutdown()).await;
+        self.shared.fail(closed());
+        Ok(shut.map_err(|_| SendError::Stalled(time))??)
+    }
+
+    async fn wait_until(&self, mut ready: impl FnMut(&mut Queue) -> bool) -> Result<(), SendError> {
+        loop {
+            let progress = {
+                let mut queue = self.shared.lock();
+                queue.check()?;
+                if ready(&mut queue) {
+                    return Ok(());
+                }
+                // Created under the lock, so that no progress falls in between.
+                self.shared.progress.notified()
+            };
+            progress.await;
+        }
+    }
+}
+
+fn closed() -> SendError {
+    std::io::Error::new(
+        std::io::ErrorKind::BrokenPipe,
+        "the outgoing direction was closed",
+    )
+    .into()
+}
+
+/// Room for one message in a [`Sender`].
+pub struct SenderPermit<'a> {
+    shared: &'a Arc<Shared>,
+}
+
+impl SenderPermit<'_> {
+    /// Sends the message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn send<'m>(self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        self.shared.send(&mut queue, message.into())
+    }
+}
+
+impl Queue {
+    fn check(&self) -> Result<(), SendError> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
+    fn is_written(&self) -> bool {
+        self.out.is_some() && self.outbound.buffer.is_empty()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No panic leaves the queue half changed: encoders do not panic, and writes happen without the lock or
+        // change nothing but the buffer's own state.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn send(self: &Arc<Self>, queue: &mut Queue, message: MessageRef<'_>) -> Result<(), SendError> {
+        queue.outbound.encode(message)?;
+        if queue.out.is_some() {
+            self.write_or_start_flusher(queue);
+        }
+        queue.check()
+    }
+
+    fn send_control(self: &Arc<Self>, control: &Control) {
+        let queue = &mut *self.lock();
+        if queue.error.is_some() {
+            return;
+        }
+        queue.outbound.encode_control(control);
+        if queue.out.is_some() {
+            self.write_or_start_flusher(queue);
+        }
+    }
+
+    /// A lone message is written at once by its sender; in a burst the flusher gathers.
+    fn write_or_start_flusher(self: &Arc<Self>, queue: &mut Queue) {
+        let now = Instant::now();
+        let burst = queue
+            .last_write
+            .is_some_and(|last| now.duration_since(last) < BURST);
+        if !burst && queue.outbound.buffer.len() <= INLINE_WRITE && self.try_write(queue) {
+            queue.last_write = Some(Instant::now());
+            return;
+        }
+        self.start_flusher(queue);
+    }
+
+    /// Writes what can be written now; true when that was everything.
+    fn try_write(&self, queue: &mut Queue) -> bool {
+        let Some(Out { io, writer, life, .. }) = &mut queue.out else {
+            return false;
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        match writer.poll_flush(&mut queue.outbound.buffer, io, life, &mut cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                queue.error = Some(error);
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn start_flusher(self: &Arc<Self>, queue: &mut Queue) {
+        if let Some(out) = queue.out.take() {
+            tokio::spawn(flush(Arc::clone(self), out));
+        }
+    }
+
+    fn fail(&self, error: SendError) {
+        self.lock().error.get_or_insert(error);
+        self.progress.notify_waiters();
+    }
+}
+
+/// The flusher: writes until there is nothing left, and gives the stream back.
+async fn flush(shared: Arc<Shared>, mut out: Out) {
+    loop {
+        {
+            let mut queue = shared.lock();
+            if queue.outbound.buffer.is_empty() {
+                out.writing.release_memory();
+                queue.last_write = Some(Instant::now());
+                queue.out = Some(out);
+                shared.progress.notify_waiters();
+                return;
+            }
+            std::mem::swap(&mut queue.outbound.buffer, &mut out.writing);
+        }
+        // Room again: the senders fill the queue while this task writes.
+        shared.progress.notify_waiters();
+        let Out {
+            io,
+            writer,
+            life,
+            writing,
+        } = &mut out;
+        if let Err(error) = poll_fn(|cx| writer.poll_flush(writing, io, life, cx)).await {
+            return shared.fail(error);
+        }
+    }
+}
+
+impl Receiver {
+    /// Who the peer has proven to be.
+    pub fn identity(&self) -> &Identity {
+        &self.end.shared.about.identity
+    }
+
+    /// What the peer says of itself: nothing of it is proven.
+    pub fn claims(&self) -> &Claims {
+        &self.end.shared.about.claims
+    }
+
+    /// Where the peer is.
+    pub fn source(&self) -> &Source {
+        &self.end.shared.about.source
+    }
+
+    /// Receives the next message; see [`Connection::recv`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
+        match self.inbound.try_recv(&mut self.end)? {
+            Some(received) => Ok(received),
+            None => poll_fn(|cx| self.inbound.poll_recv(&mut self.end, cx)).await,
+        }
+    }
+
+    /// Receives up to `max` messages; see [`Connection::recv_many`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_many(&mut self, messages: &mut Vec<Message>, max: usize) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        poll_fn(|cx| self.inbound.poll_recv_many(&mut self.end, messages, max, cx)).await
+    }
+}
+
+impl Link for ReadEnd {
+    type Read = BoxRead;
+
+    fn reader(&mut self) -> (&mut BoxRead, &Life) {
+        (&mut self.read, &self.life)
+    }
+
+    fn reply(&mut self, control: &Control) {
+        self.shared.send_control(control);
+    }
+}
+
+macro_rules! debug_as_peer {
+    ($($type:ty: |$this:ident| $about:expr;)*) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let $this = self;
+                f.debug_struct(stringify!($type)).field("identity", &$about.identity).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+debug_as_peer! {
+    Sender: |sender| sender.shared.about;
+    Receiver: |receiver| receiver.end.shared.about;
+    SenderPermit<'_>: |permit| permit.shared.about;
+}

@@ -1,0 +1,259 @@
+//! The incoming direction of a connection.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::alarm::{Alarm, now};
+use super::error::RecvError;
+use super::life::Life;
+use crate::framing::{Control, Event, FramingError, MessageDecoder};
+use crate::message::Message;
+
+/// Reads bytes and decodes them.
+pub(super) struct Inbound {
+    decoder: Box<dyn MessageDecoder>,
+    input: BytesMut,
+    /// How much to read at once into `input`: grows with the traffic.
+    read_size: usize,
+    /// The stream has ended, or the peer broke the protocol: nothing more comes.
+    ended: bool,
+    alarm: Alarm,
+}
+
+/// What [`Inbound`] needs of the connection around it.
+pub(super) trait Link {
+    /// Where bytes come from.
+    type Read: AsyncRead + Unpin + ?Sized;
+
+    /// The stream to read from, and the tie to the server.
+    fn reader(&mut self) -> (&mut Self::Read, &Life);
+
+    /// Queues a control event for the peer.
+    fn reply(&mut self, control: &Control);
+
+    /// Called before each read: queued replies can go out while this side waits.
+    fn before_read(&mut self, _cx: &mut Context<'_>) {}
+}
+
+/// Small reads go through the stack, so that an idle connection needs no buffer and a lone message only one of its
+/// own size.
+const STACK_READ: usize = 2 << 10;
+const LARGEST_READ: usize = 256 << 10;
+
+impl Inbound {
+    pub(super) fn new(decoder: Box<dyn MessageDecoder>, input: BytesMut) -> Inbound {
+        Inbound {
+            decoder,
+            input,
+            read_size: STACK_READ,
+            ended: false,
+            alarm: Alarm::default(),
+        }
+    }
+
+    /// The next message, or the end as `Some(None)`, if its bytes have arrived already.
+    #[inline]
+    pub(super) fn try_recv<L: Link>(&mut self, link: &mut L) -> Result<Option<Option<Message>>, RecvError> {
+        while !self.ended {
+            match self.decoder.decode(&mut self.input) {
+                Ok(Some(Event::Message(message))) => return Ok(Some(Some(message))),
+                Ok(Some(event)) => answer(event, link),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.end_with(error)),
+            }
+        }
+        Ok(Some(None))
+    }
+
+    pub(super) fn poll_recv<L: Link>(
+        &mut self,
+        link: &mut L,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Message>, RecvError>> {
+        loop {
+            if let Some(received) = self.try_recv(link)? {
+                return Poll::Ready(Ok(received));
+            }
+            if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    pub(super) fn poll_recv_many<L: Link>(
+        &mut self,
+        link: &mut L,
+        messages: &mut Vec<Message>,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        let before = messages.len();
+        loop {
+            let room = max - (messages.len() - before);
+            let decoded = if self.ended {
+                return Poll::Ready(Ok(messages.len() - before));
+            } else {
+                self.decoder.decode_many(&mut self.input, messages, room)
+            };
+            match decoded {
+                Ok(Some(event)) => answer(event, link),
+                // What came before the error goes first: the decoder finds the error again.
+                _ if messages.len() > before => return Poll::Ready(Ok(messages.len() - before)),
+                Err(error) => return Poll::Ready(Err(self.end_with(error))),
+                Ok(None) => {
+                    if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
+                        return Poll::Ready(Ok(0));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads once; `Continue` when there may be something to decode, `Break` at the end.
+    fn poll_read<L: Link>(
+        &mut self,
+        link: &mut L,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ControlFlow<()>, RecvError>> {
+        loop {
+            link.before_read(cx);
+            let (io, life) = link.reader();
+            match self.poll_fill(io, cx) {
+                Poll::Ready(Ok(0)) => {
+                    self.ended = true;
+                    let cut = self.decoder.is_mid_message(&self.input);
+                    return Poll::Ready(if cut {
+                        Err(RecvError::Truncated)
+                    } else {
+                        Ok(ControlFlow::Break(()))
+                    });
+                }
+                Poll::Ready(Ok(_)) => {
+                    self.heard(life);
+                    return Poll::Ready(Ok(ControlFlow::Continue(())));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Err(RecvError::Io(error)));
+                }
+                Poll::Pending => {}
+            }
+            if let Some(cut) = life.poll_cut_for_recv(cx) {
+                self.ended = true;
+                return Poll::Ready(Err(RecvError::Cut(cut)));
+            }
+            if life.is_draining() {
+                return Poll::Ready(Ok(ControlFlow::Break(())));
+            }
+            match ready!(self.poll_deadline(cx))? {
+                Some(ping) => link.reply(&ping),
+                None => {}
+            }
+        }
+    }
+
+    /// Tries to read from the socket itself for as long as `time`; true when something came.
+    ///
+    /// It holds up the thread: half the latency for a whole core.
+    pub(super) fn spin(&mut self, socket: BorrowedFd<'_>, time: Duration, life: &Life) -> bool {
+        let start = Instant::now();
+        let mut buffer = [0; STACK_READ];
+        loop {
+            match rustix::net::recv(socket, &mut buffer, rustix::net::RecvFlags::DONTWAIT) {
+                Ok((_, length)) if length > 0 => {
+                    self.input.extend_from_slice(&buffer[..length]);
+                    self.heard(life);
+                    return true;
+                }
+                Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if start.elapsed() < time => {
+                    std::hint::spin_loop();
+                }
+                // The end of the stream and errors are for the ordinary way to find.
+                _ => return false,
+            }
+        }
+    }
+
+    pub(super) fn into_parts(self) -> (Box<dyn MessageDecoder>, BytesMut) {
+        (self.decoder, self.input)
+    }
+
+    /// Whether the decoder holds bytes that are no longer in the input.
+    pub(super) fn is_mid_decoding(&self) -> bool {
+        self.decoder.held_bytes() > 0
+    }
+
+    fn heard(&mut self, life: &Life) {
+        self.decoder.heard(now());
+        life.set_unread(self.input.len() + self.decoder.held_bytes());
+    }
+
+    fn poll_fill<R: AsyncRead + Unpin + ?Sized>(
+        &mut self,
+        io: &mut R,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.read_size == STACK_READ && self.input.is_empty() {
+            let mut stack = [0; STACK_READ];
+            let mut buffer = ReadBuf::new(&mut stack);
+            let result = Pin::new(io).poll_read(cx, &mut buffer);
+            let read = buffer.filled();
+            self.input.extend_from_slice(read);
+            self.grow(read.len(), STACK_READ);
+            let length = read.len();
+            return result.map_ok(|()| length);
+        }
+        self.input.reserve(self.read_size);
+        let room = self.input.capacity() - self.input.len();
+        let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.input);
+        if let Poll::Ready(Ok(length)) = &result {
+            self.grow(*length, room);
+        }
+        result
+    }
+
+    /// Reads more at once when the last read filled its buffer.
+    fn grow(&mut self, length: usize, room: usize) {
+        if length == room && self.read_size < LARGEST_READ {
+            self.read_size = (self.read_size * 2).min(LARGEST_READ);
+        }
+    }
+
+    /// Ready when a heartbeat is due.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Control>, RecvError>> {
+        ready!(self.alarm.poll(self.decoder.deadline(), cx));
+        self.release_memory();
+        Poll::Ready(
+            self.decoder
+                .on_deadline(now())
+                .map_err(|error| self.end_with(error)),
+        )
+    }
+
+    fn end_with(&mut self, error: FramingError) -> RecvError {
+        self.ended = true;
+        error.into()
+    }
+
+    /// Quiet for a heartbeat's time: what the traffic needed goes back.
+    fn release_memory(&mut self) {
+        self.read_size = STACK_READ;
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+    }
+}
+
+/// Sends what a control event asks for.
+fn answer<L: Link>(event: Event, link: &mut L) {
+    if let Event::Control(Control::Ping { context, .. }) = event {
+        link.reply(&Control::Pong { context });
+    }
+}

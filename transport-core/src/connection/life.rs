@@ -1,0 +1,253 @@
+//! How a server reaches the connections that it has handed out: to drain, to close, and to count what they hold.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Context;
+
+use atomic_waker::AtomicWaker;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::error::Cut;
+
+/// A connection's tie to its server; of a connecting side it is empty.
+#[derive(Default)]
+pub(crate) struct Life {
+    member: Option<Arc<Member>>,
+}
+
+struct Member {
+    registry: Arc<Registry>,
+    id: u64,
+    orders: Arc<Orders>,
+    /// Keeps the connection's place under the listener's cap.
+    _place: OwnedSemaphorePermit,
+}
+
+/// What a server tells one connection.
+#[derive(Default)]
+struct Orders {
+    /// One of the constants below; only ever grows.
+    order: AtomicU8,
+    /// Bytes that arrived and were not yet received by the application.
+    unread: AtomicUsize,
+    receiver: AtomicWaker,
+    sender: AtomicWaker,
+}
+
+// 0: go on.
+const DRAIN: u8 = 1;
+const CUT_UNREAD: u8 = 2;
+const CUT_STOPPED: u8 = 3;
+
+/// The connections of one listener.
+pub(crate) struct Registry {
+    members: Mutex<Members>,
+    unread: AtomicUsize,
+    unread_limit: usize,
+    left: Notify,
+}
+
+#[derive(Default)]
+struct Members {
+    next: u64,
+    orders: HashMap<u64, Arc<Orders>>,
+    /// The order that late comers get.
+    order: u8,
+}
+
+impl Registry {
+    pub(crate) fn new(unread_limit: usize) -> Arc<Registry> {
+        let members = Mutex::default();
+        Arc::new(Registry {
+            members,
+            unread: AtomicUsize::new(0),
+            unread_limit,
+            left: Notify::new(),
+        })
+    }
+
+    /// Takes a connection in.
+    pub(crate) fn join(self: &Arc<Registry>, place: OwnedSemaphorePermit) -> Life {
+        let mut members = self.lock();
+        let id = members.next;
+        members.next += 1;
+        let orders = Arc::new(Orders {
+            order: AtomicU8::new(members.order),
+            ..Orders::default()
+        });
+        members.orders.insert(id, Arc::clone(&orders));
+        Life {
+            member: Some(Arc::new(Member {
+                registry: Arc::clone(self),
+                id,
+                orders,
+                _place: place,
+            })),
+        }
+    }
+
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().orders.len()
+    }
+
+    /// Asks all connections to end: their `recv` yields no more messages than have arrived.
+    pub(crate) fn drain(&self) {
+        self.order_all(DRAIN);
+    }
+
+    /// Closes all connections.
+    pub(crate) fn stop(&self) {
+        self.order_all(CUT_STOPPED);
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn emptied(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn order_all(&self, order: u8) {
+        let mut members = self.lock();
+        members.order = order;
+        members.orders.values().for_each(|orders| orders.give(order));
+    }
+
+    /// The budget of unread bytes is used up: whoever holds most gives way.
+    fn close_fullest(&self) {
+        let members = self.lock();
+        let open = members
+            .orders
+            .values()
+            .filter(|orders| orders.order.load(Ordering::Relaxed) <= DRAIN);
+        if let Some(fullest) = open.max_by_key(|orders| orders.unread.load(Ordering::Relaxed)) {
+            // Its bytes count as given back at once, or the next in line would have to go too.
+            self.unread
+                .fetch_sub(fullest.unread.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            fullest.give(CUT_UNREAD);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Members> {
+        // The lock is held for single map operations, which leave nothing half done.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Orders {
+    fn give(&self, order: u8) {
+        self.order.fetch_max(order, Ordering::AcqRel);
+        self.receiver.wake();
+        self.sender.wake();
+    }
+
+    fn cut(&self) -> Option<Cut> {
+        match self.order.load(Ordering::Acquire) {
+            CUT_UNREAD => Some(Cut::Unread),
+            CUT_STOPPED => Some(Cut::Stopped),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.registry.lock().orders.remove(&self.id);
+        self.registry
+            .unread
+            .fetch_sub(self.orders.unread.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.registry.left.notify_waiters();
+    }
+}
+
+impl Life {
+    /// The same tie for the other half of a split connection.
+    pub(super) fn share(&self) -> Life {
+        Life {
+            member: self.member.clone(),
+        }
+    }
+
+    /// Whether the connection must close now; otherwise the receiving task is woken when it must.
+    pub(crate) fn poll_cut_for_recv(&self, cx: &mut Context<'_>) -> Option<Cut> {
+        let orders = &self.member.as_ref()?.orders;
+        orders.receiver.register(cx.waker());
+        orders.cut()
+    }
+
+    /// As [`poll_cut_for_recv`](Life::poll_cut_for_recv), for the sending task.
+    pub(crate) fn poll_cut_for_send(&self, cx: &mut Context<'_>) -> Option<Cut> {
+        let orders = &self.member.as_ref()?.orders;
+        orders.sender.register(cx.waker());
+        orders.cut()
+    }
+
+    /// Whether the server asked for an end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.member
+            .as_ref()
+            .is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
+    }
+
+    /// Tells how many bytes arrived here and were not yet received by the application.
+    pub(super) fn set_unread(&self, unread: usize) {
+        let Some(member) = &self.member else { return };
+        let before = member.orders.unread.swap(unread, Ordering::Relaxed);
+        let total = &member.registry.unread;
+        if unread <= before {
+            total.fetch_sub(before - unread, Ordering::Relaxed);
+        } else if total.fetch_add(unread - before, Ordering::Relaxed) + (unread - before)
+            > member.registry.unread_limit
+        {
+            member.registry.close_fullest();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Semaphore;
+
+    impl Life {
+        fn cut(&self) -> Option<Cut> {
+            self.member.as_ref()?.orders.cut()
+        }
+    }
+
+    fn join(registry: &Arc<Registry>) -> Life {
+        registry.join(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    }
+
+    #[test]
+    fn the_fullest_connection_gives_way_when_the_budget_is_used_up() {
+        let registry = Registry::new(1000);
+        let (a, b, c) = (join(&registry), join(&registry), join(&registry));
+        a.set_unread(300);
+        b.set_unread(600);
+        c.set_unread(100);
+        assert!([&a, &b, &c].iter().all(|life| life.cut().is_none()));
+        c.set_unread(200);
+        assert_eq!((a.cut(), b.cut(), c.cut()), (None, Some(Cut::Unread), None));
+        drop(b);
+        a.set_unread(700);
+        assert_eq!((a.cut(), c.cut()), (None, None));
+    }
+
+    #[test]
+    fn who_comes_after_the_order_to_drain_gets_it_too() {
+        let registry = Registry::new(1000);
+        let early = join(&registry);
+        registry.drain();
+        assert!(early.is_draining() && join(&registry).is_draining());
+        assert_eq!(early.cut(), None);
+        registry.stop();
+        assert_eq!(early.cut(), Some(Cut::Stopped));
+    }
+}

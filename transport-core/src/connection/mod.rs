@@ -1,0 +1,370 @@
+//! Authenticated connections: messages in, messages out, and who the peer is.
+
+mod alarm;
+mod error;
+mod halves;
+mod inbound;
+mod life;
+mod open;
+mod outbound;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncWriteExt as _;
+use tokio_util::codec::{Framed, FramedParts};
+
+use crate::claims::Claims;
+use crate::framing::{Control, FramedCodec, Halves};
+use crate::identity::Identity;
+use crate::limits::Limits;
+use crate::message::{Message, MessageRef};
+use crate::transport::{BoxStream, Source};
+
+use inbound::{Inbound, Link};
+use outbound::{Outbound, Writer};
+
+pub use error::{Cut, RecvError, SendError};
+pub use halves::{Receiver, Sender, SenderPermit};
+pub(crate) use life::{Life, Registry};
+pub(crate) use open::{Opened, open};
+
+/// An authenticated connection that carries messages and knows who its peer is.
+///
+/// Used by one task, it does its own reading and writing there: there is no other task and no queue behind it.
+/// [`split`](Connection::split) makes two halves for use by different tasks.
+///
+/// # Keep receiving
+///
+/// Pings are answered and sent while [`recv`](Connection::recv) waits. An application that does not receive for longer
+/// than the peer's patience (90 s by default) is taken for dead.
+///
+/// # Cancel safety
+///
+/// A method is *cancel-safe* when dropping its future before it is ready loses nothing: no message received, and of a
+/// message to be sent either nothing or all of it will go out. All methods are, but [`close`](Connection::close),
+/// which takes the connection with it.
+///
+/// # Examples
+///
+/// ```
+/// # use transport_core::{Connect, Listen, Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let transports = Transports::new().with(MemTransport::new());
+/// let mut server = Listen::new(&transports, "mem://docs").policy(Policy::same_process()).start().await?;
+/// let mut client = Connect::new(&transports, "mem://docs").server(Policy::same_process()).await?;
+/// client.send("hello").await?;
+///
+/// let mut connection = server.accept().await.expect("the server goes on");
+/// let message = connection.recv().await?.expect("the client sent one");
+/// assert_eq!(message.to_text(), Some("hello"));
+/// assert_eq!(connection.identity().to_string(), "process");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Connection {
+    inbound: Inbound,
+    pipe: Pipe,
+    about: Arc<About>,
+    spin: Duration,
+}
+
+/// The stream and what goes out through it.
+struct Pipe {
+    stream: BoxStream,
+    outbound: Outbound,
+    writer: Writer,
+    life: Life,
+}
+
+/// What is known about a connection's peer.
+struct About {
+    identity: Identity,
+    claims: Claims,
+    source: Source,
+    limits: Limits,
+}
+
+impl Connection {
+    /// Who the peer has proven to be.
+    pub fn identity(&self) -> &Identity {
+        &self.about.identity
+    }
+
+    /// What the peer says of itself: nothing of it is proven.
+    pub fn claims(&self) -> &Claims {
+        &self.about.claims
+    }
+
+    /// Where the peer is.
+    pub fn source(&self) -> &Source {
+        &self.about.source
+    }
+
+    /// Sends a message: queues it and writes everything queued.
+    ///
+    /// Ready when the kernel has taken it, which does not mean that the peer has received it.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the message goes out as a whole or not at all. What was queued when the future was dropped goes
+    /// out with the next `send`, `flush` or `recv`.
+    pub async fn send(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+
+    /// Queues a message; writes only when 256 KiB have gathered. End a batch with [`flush`](Connection::flush).
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe, as [`send`](Connection::send).
+    #[inline]
+    pub async fn feed(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
+        if self.pipe.outbound.is_full() {
+            self.make_room().await?;
+        }
+        Ok(self.pipe.outbound.encode(message.into())?)
+    }
+
+    /// Writes everything queued.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what is not written stays queued.
+    pub async fn flush(&mut self) -> Result<(), SendError> {
+        poll_fn(|cx| self.pipe.poll_flush(cx)).await
+    }
+
+    /// Waits until there is room for a message, so that one can be queued without waiting.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: nothing is queued until the permit is used. Fit for `select!`, with the message kept outside.
+    pub async fn reserve(&mut self) -> Result<Permit<'_>, SendError> {
+        if self.pipe.outbound.is_full() {
+            self.make_room().await?;
+        }
+        Ok(Permit { connection: self })
+    }
+
+    /// Receives the next message; `None` when the peer has closed, or the server of this connection drains.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`]. The connection is of no more use then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    #[inline]
+    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
+        match self.inbound.try_recv(&mut self.pipe)? {
+            Some(received) => Ok(received),
+            None => self.recv_slowly().await,
+        }
+    }
+
+    /// Receives up to `max` messages that have arrived, appending them to `messages`; waits for the first one.
+    ///
+    /// Returns how many: 0 when the peer has closed, the server drains, or `max` is 0.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`]. Messages that arrived before have been delivered by then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_many(&mut self, messages: &mut Vec<Message>, max: usize) -> Result<usize, RecvError> {
+        if max == 0 {
+            return Ok(0);
+        }
+        poll_fn(|cx| self.inbound.poll_recv_many(&mut self.pipe, messages, max, cx)).await
+    }
+
+    /// Splits the connection for use by different tasks; [`Sender`] can be cloned for many of them.
+    pub fn split(self) -> (Sender, Receiver) {
+        halves::split(self)
+    }
+
+    /// Ends the connection: writes everything queued, closes the outgoing direction and waits until the peer has
+    /// closed too, at most for [`Limits::close_time`]. What the peer still sends is dropped.
+    ///
+    /// A connection that is dropped without this closes at once, and what is queued, or still on its way while the
+    /// peer sends, may be lost.
+    ///
+    /// # Errors
+    ///
+    /// When the queue could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel-safe: the connection is dropped with the future.
+    pub async fn close(mut self) -> Result<(), SendError> {
+        self.flush().await?;
+        let limits = &self.about.limits;
+        let shut = tokio::time::timeout(limits.write_time, self.pipe.stream.shutdown());
+        shut.await.map_err(|_| SendError::Stalled(limits.write_time))??;
+        // Closing a socket with unread bytes in it resets it, and the peer may lose what was sent last.
+        let _too_slow = tokio::time::timeout(limits.close_time, open::discard(&mut self.pipe.stream)).await;
+        Ok(())
+    }
+
+    /// Takes the connection apart into its stream and the bytes that arrived and were not yet received: for a
+    /// protocol that goes on below messages, such as a relay.
+    ///
+    /// # Errors
+    ///
+    /// Gives the connection back while something is queued for sending, or a message has been decoded in part: flush
+    /// and receive first.
+    pub fn into_stream(self) -> Result<(BoxStream, Bytes), Box<Connection>> {
+        if !self.pipe.outbound.buffer.is_empty() || self.inbound.is_mid_decoding() {
+            return Err(Box::new(self));
+        }
+        let (_decoder, input) = self.inbound.into_parts();
+        Ok((self.pipe.stream, input.freeze()))
+    }
+
+    /// Goes on as a `tokio_util` [`Framed`] stream and sink of messages.
+    ///
+    /// What is queued goes out first. There are no heartbeats and no deadlines any more.
+    pub fn into_framed(self) -> Framed<BoxStream, FramedCodec> {
+        let (decoder, input) = self.inbound.into_parts();
+        let codec = FramedCodec::new(Halves {
+            encoder: self.pipe.outbound.encoder,
+            decoder,
+        });
+        let mut parts = FramedParts::new::<Message>(self.pipe.stream, codec);
+        parts.read_buf = input;
+        parts.write_buf = BytesMut::from(&self.pipe.outbound.buffer.to_vec()[..]);
+        Framed::from_parts(parts)
+    }
+
+    pub(crate) fn new(opened: Opened, limits: &Limits, life: Life, spin: Duration) -> Connection {
+        let Opened {
+            stream,
+            complete,
+            source,
+            input,
+        } = opened;
+        let about = About {
+            identity: complete.identity,
+            claims: complete.claims,
+            source,
+            limits: limits.clone(),
+        };
+        let outbound = Outbound::new(complete.halves.encoder, limits);
+        Connection {
+            inbound: Inbound::new(complete.halves.decoder, input),
+            pipe: Pipe {
+                stream,
+                outbound,
+                writer: Writer::new(limits),
+                life,
+            },
+            about: Arc::new(about),
+            spin,
+        }
+    }
+
+    #[cold]
+    async fn make_room(&mut self) -> Result<(), SendError> {
+        let Pipe {
+            stream,
+            outbound,
+            writer,
+            life,
+        } = &mut self.pipe;
+        poll_fn(|cx| writer.poll_drain(&mut outbound.buffer, stream, life, cx)).await
+    }
+
+    async fn recv_slowly(&mut self) -> Result<Option<Message>, RecvError> {
+        if !self.spin.is_zero() {
+            self.spin();
+        }
+        poll_fn(|cx| self.inbound.poll_recv(&mut self.pipe, cx)).await
+    }
+
+    #[cold]
+    fn spin(&mut self) {
+        if let Some(socket) = self.pipe.stream.plain_socket() {
+            self.inbound.spin(socket, self.spin, &self.pipe.life);
+        }
+    }
+}
+
+impl Pipe {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.writer
+            .poll_flush(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
+    }
+}
+
+impl Link for Pipe {
+    type Read = BoxStream;
+
+    fn reader(&mut self) -> (&mut BoxStream, &Life) {
+        (&mut self.stream, &self.life)
+    }
+
+    fn reply(&mut self, control: &Control) {
+        self.outbound.encode_control(control);
+    }
+
+    /// Pongs, and what a dropped `send` left behind, go out while this side waits. If that fails, the next send
+    /// tells; there may still be something to receive.
+    fn before_read(&mut self, cx: &mut Context<'_>) {
+        if !self.outbound.buffer.is_empty() {
+            let _tells_later = self.poll_flush(cx);
+        }
+        self.outbound.buffer.release_memory();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("identity", &self.about.identity)
+            .field("source", &self.about.source)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Room for one message in a [`Connection`].
+#[derive(Debug)]
+pub struct Permit<'a> {
+    connection: &'a mut Connection,
+}
+
+impl Permit<'_> {
+    /// Queues the message, which goes out with the next `flush`, `send` or `recv`.
+    ///
+    /// # Errors
+    ///
+    /// When the framing cannot carry it.
+    pub fn feed<'m>(self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+        Ok(self.connection.pipe.outbound.encode(message.into())?)
+    }
+}

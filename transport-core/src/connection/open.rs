@@ -1,0 +1,135 @@
+//! Runs a handshake over a stream.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+
+use super::alarm::now;
+use crate::handshake::{Complete, Handshake, HandshakeConfig, HandshakeError, Progress};
+use crate::transport::{BoxStream, Established, Source};
+use crate::write_buffer::WriteBuffer;
+
+/// A stream whose peer has been authenticated.
+pub(crate) struct Opened {
+    pub(crate) stream: BoxStream,
+    pub(crate) complete: Box<Complete>,
+    pub(crate) source: Source,
+    /// Bytes that came early.
+    pub(crate) input: BytesMut,
+}
+
+/// Authenticates the peer. The deadline is the caller's.
+pub(crate) async fn open(
+    established: Established,
+    config: &Arc<HandshakeConfig>,
+) -> Result<Opened, HandshakeError> {
+    let Established {
+        mut stream,
+        evidence,
+        claims,
+        source,
+    } = established;
+    let mut handshake = Handshake::new(Arc::clone(config), evidence, claims);
+    let mut input = BytesMut::new();
+    let mut out = WriteBuffer::new();
+    match exchange(&mut stream, &mut handshake, &mut input, &mut out).await {
+        Ok(complete) => Ok(Opened {
+            stream,
+            complete,
+            source,
+            input,
+        }),
+        Err(error) => {
+            say_farewell(&mut stream, &out).await;
+            Err(error)
+        }
+    }
+}
+
+async fn exchange(
+    stream: &mut BoxStream,
+    handshake: &mut Handshake,
+    input: &mut BytesMut,
+    out: &mut WriteBuffer,
+) -> Result<Box<Complete>, HandshakeError> {
+    let mut progress = handshake.start(out, now())?;
+    loop {
+        write_all(stream, out).await?;
+        progress = match progress {
+            Progress::Complete(complete) => return Ok(complete),
+            Progress::Wait => {
+                poll_fn(|cx| handshake.poll_wait(cx)).await;
+                match handshake.resume(out, now())? {
+                    // The peer's next token may have come meanwhile.
+                    Progress::More => handshake.receive(input, out, now())?,
+                    other => other,
+                }
+            }
+            Progress::More => {
+                if read_some(stream, input).await? == 0 {
+                    return Err(HandshakeError::Closed);
+                }
+                handshake.receive(input, out, now())?
+            }
+        };
+    }
+}
+
+async fn write_all(stream: &mut BoxStream, out: &mut WriteBuffer) -> io::Result<()> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let bytes = std::mem::take(out).to_vec();
+    stream.write_all(&bytes).await?;
+    stream.flush().await
+}
+
+/// Reads what is there, at most 1 KiB, through the stack: a pending handshake holds only what has arrived.
+async fn read_some(stream: &mut BoxStream, input: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut stack = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut stack);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        input.extend_from_slice(buffer.filled());
+        Poll::Ready(Ok(buffer.filled().len()))
+    })
+    .await
+}
+
+/// Sends the last words, and waits a little for the peer to close: closing first, with bytes of the peer unread, would
+/// reset the connection and take the words back.
+async fn say_farewell(stream: &mut BoxStream, out: &WriteBuffer) {
+    if out.is_empty() {
+        return;
+    }
+    let farewell = async {
+        stream.write_all(&out.to_vec()).await?;
+        stream.shutdown().await?;
+        discard(stream).await
+    };
+    let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+/// Reads until the peer closes. The buffer is on the stack for each read only: as a local of the future it would make
+/// every task that ever closes a connection larger.
+pub(super) async fn discard(stream: &mut BoxStream) -> io::Result<()> {
+    poll_fn(|cx| {
+        loop {
+            let mut stack = [0; 1024];
+            let mut buffer = ReadBuf::new(&mut stack);
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    })
+    .await
+}
+
+const FAREWELL: Duration = Duration::from_millis(500);

@@ -1,0 +1,385 @@
+//! Frames to messages and control events.
+
+use bytes::{Bytes, BytesMut};
+use smallvec::{SmallVec, smallvec};
+
+use super::command;
+use super::frame::{COMMAND, Header, MORE};
+use super::heartbeat::Heartbeat;
+use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
+use crate::limits::{Limits, PART_OVERHEAD};
+use crate::message::Message;
+
+use std::time::Instant;
+
+/// Decodes in two passes, so that a buffer full of small messages costs one split and each message one slice:
+///
+/// ```text
+/// input   [frame frame frame fra]     scan: limits are checked as soon as a header is there
+/// chunk   [frame frame frame]         split off and frozen once
+///          ^at  -> slices
+/// ```
+pub(super) struct ZmtpDecoder {
+    limits: MessageLimits,
+    heartbeat: Heartbeat,
+    opener: Option<Box<dyn Opener>>,
+    /// Complete frames, within the limits.
+    chunk: Bytes,
+    /// How much of `chunk` has been decoded. Invariant: at the start of a frame, or at the end.
+    at: usize,
+    /// What the unfinished message has taken at the end of `chunk`.
+    scanned: Taken,
+    /// The parts of the unfinished message at `at`.
+    parts: SmallVec<[Bytes; 1]>,
+    /// What `parts` have taken, counted only where seals hide it from the scan.
+    opened: Taken,
+}
+
+#[derive(Clone, Copy)]
+struct MessageLimits {
+    bytes: usize,
+    parts: usize,
+}
+
+/// What a message has taken of its limits.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    bytes: usize,
+    parts: usize,
+}
+
+impl ZmtpDecoder {
+    pub(super) fn new(
+        limits: &Limits,
+        opener: Option<Box<dyn Opener>>,
+        may_ping: bool,
+        now: Instant,
+    ) -> ZmtpDecoder {
+        ZmtpDecoder {
+            limits: MessageLimits {
+                bytes: limits.message,
+                parts: limits.parts,
+            },
+            heartbeat: Heartbeat::new(limits, may_ping, now),
+            opener,
+            chunk: Bytes::new(),
+            at: 0,
+            scanned: Taken::default(),
+            parts: SmallVec::new(),
+            opened: Taken::default(),
+        }
+    }
+
+    /// Moves all complete frames of `input` to `chunk`; false when there is none.
+    fn refill(&mut self, input: &mut BytesMut) -> Result<bool, FramingError> {
+        debug_assert_eq!(self.at, self.chunk.len(), "the chunk must be used up");
+        // Let go of the old buffer first: the connection can then use it again.
+        self.chunk = Bytes::new();
+        self.at = 0;
+        let mut end = 0;
+        while let Some(header) = Header::read(&input[end..]) {
+            let taken = match self.check(header) {
+                Ok(taken) => taken,
+                // What is complete before it is delivered first, however the bytes were cut.
+                Err(_) if end > 0 => break,
+                Err(error) => return Err(error),
+            };
+            // `check` bounds the body by the limit, which is a usize.
+            let frame = header
+                .length
+                .saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX));
+            if input.len() - end < frame {
+                break;
+            }
+            self.scanned = taken;
+            end += frame;
+        }
+        if end > 0 {
+            self.chunk = input.split_to(end).freeze();
+        }
+        Ok(end > 0)
+    }
+
+    /// Checks a frame against the limits before its body has arrived.
+    #[inline]
+    fn check(&self, header: Header) -> Result<Taken, FramingError> {
+        if header.flags & COMMAND != 0 || self.opener.is_some() {
+            // A seal adds some bytes, and hides to which message the frame belongs.
+            let room = if self.opener.is_some() {
+                self.limits.bytes.saturating_add(SEAL_OVERHEAD)
+            } else {
+                self.limits.bytes
+            };
+            let fits = header.body <= room as u64;
+            return if fits {
+                Ok(self.scanned)
+            } else {
+                Err(self.limits.too_large(header.body))
+            };
+        }
+        let taken = self.scanned.add(header.body, &self.limits)?;
+        Ok(if header.flags & MORE != 0 {
+            taken
+        } else {
+            Taken::default()
+        })
+    }
+
+    /// Decodes frames of `chunk` until an event is complete; `None` at its end.
+    #[inline]
+    fn next_in_chunk(&mut self) -> Result<Option<Event>, FramingError> {
+        while let Some(header) = Header::read(&self.chunk[self.at..]) {
+            let start = self.at + header.length;
+            let end = start + usize::try_from(header.body).unwrap_or(usize::MAX);
+            self.at = end;
+            let body = self.chunk.slice(start..end);
+            if self.opener.is_none() && header.flags & (MORE | COMMAND) == 0 && self.parts.is_empty() {
+                return Ok(Some(Event::Message(Message::from_small_vec(smallvec![body]))));
+            }
+            if let Some(event) = self.uncommon_frame(header.flags, body)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A frame of a multipart message, a command, or a sealed frame.
+    fn uncommon_frame(&mut self, flags: u8, body: Bytes) -> Result<Option<Event>, FramingError> {
+        let (more, is_command, content) = match &mut self.opener {
+            None => (flags & MORE != 0, flags & COMMAND != 0, body),
+            Some(opener) => {
+                let frame = opener.open(&body)?;
+                if !frame.command {
+                    let taken = self.opened.add(frame.content.len() as u64, &self.limits)?;
+                    self.opened = if frame.more { taken } else { Taken::default() };
+                }
+                (frame.more, frame.command, frame.content)
+            }
+        };
+        if is_command {
+            return self.command(&content);
+        }
+        self.parts.push(content);
+        if more {
+            return Ok(None);
+        }
+        Ok(Some(Event::Message(Message::from_small_vec(std::mem::take(
+            &mut self.parts,
+        )))))
+    }
+
+    /// PING and PONG; every other command after the handshake is ignored, as libzmq does.
+    fn command(&mut self, body: &Bytes) -> Result<Option<Event>, FramingError> {
+        let Some(command) = command::read(body) else {
+            return Ok(None);
+        };
+        let control = command::read_control(&command)?;
+        if let Some(Control::Ping { ttl, .. }) = &control {
+            self.heartbeat.ping_received(*ttl);
+        }
+        Ok(control.map(Event::Control))
+    }
+}
+
+impl MessageDecoder for ZmtpDecoder {
+    #[inline]
+    fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        loop {
+            if let Some(event) = self.next_in_chunk()? {
+                return Ok(Some(event));
+            }
+            if !self.refill(input)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn is_mid_message(&self, input: &BytesMut) -> bool {
+        !input.is_empty() || !self.parts.is_empty()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.chunk.len() - self.at
+            + self
+                .parts
+                .iter()
+                .map(|part| part.len() + PART_OVERHEAD)
+                .sum::<usize>()
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.heartbeat.heard(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.heartbeat.deadline()
+    }
+
+    fn on_deadline(&mut self, now: Instant) -> Result<Option<Control>, FramingError> {
+        self.heartbeat.on_deadline(now)
+    }
+}
+
+impl MessageLimits {
+    fn too_large(&self, announced: u64) -> FramingError {
+        FramingError::TooLarge {
+            announced,
+            limit: self.bytes,
+        }
+    }
+}
+
+impl Taken {
+    /// Adds a part of `body` bytes.
+    #[inline]
+    fn add(self, body: u64, limits: &MessageLimits) -> Result<Taken, FramingError> {
+        let bytes = (self.bytes as u64)
+            .saturating_add(body)
+            .saturating_add(PART_OVERHEAD as u64);
+        let parts = self.parts + 1;
+        if bytes > limits.bytes as u64 {
+            return Err(limits.too_large(bytes));
+        }
+        if parts > limits.parts {
+            return Err(FramingError::TooManyParts { limit: limits.parts });
+        }
+        // `bytes` is at most the limit, which is a usize.
+        Ok(Taken {
+            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
+            parts,
+        })
+    }
+}
+
+/// What a seal may add to a frame: CURVE adds 33 bytes.
+const SEAL_OVERHEAD: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::MessageEncoder;
+    use crate::framing::zmtp::encoder::ZmtpEncoder;
+    use crate::write_buffer::WriteBuffer;
+    use proptest::prelude::*;
+
+    fn decoder(message: usize, parts: usize) -> ZmtpDecoder {
+        let limits = Limits::default().with_message(message).with_parts(parts);
+        ZmtpDecoder::new(&limits, None, true, Instant::now())
+    }
+
+    fn decode_all(decoder: &mut ZmtpDecoder, bytes: &[u8]) -> Result<Vec<Message>, FramingError> {
+        let mut input = BytesMut::from(bytes);
+        let mut messages = Vec::new();
+        while let Some(event) = decoder.decode(&mut input)? {
+            if let Event::Message(message) = event {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    #[test]
+    fn a_length_beyond_the_limit_is_refused_before_the_body_arrives() {
+        for size in [1u64 << 63, u64::MAX, 64 << 30, 1001] {
+            let mut bytes = vec![0x02];
+            bytes.extend_from_slice(&size.to_be_bytes());
+            let error = decode_all(&mut decoder(1000, 10), &bytes).unwrap_err();
+            assert!(
+                matches!(error, FramingError::TooLarge { limit: 1000, .. }),
+                "{error}"
+            );
+            bytes[0] |= COMMAND;
+            assert!(decode_all(&mut decoder(1000, 10), &bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_for_the_sum_of_all_parts() {
+        let part = |flags| [&[flags, 100][..], &[0; 100]].concat();
+        let three = [part(1), part(1), part(0)].concat();
+        assert_eq!(decode_all(&mut decoder(348, 10), &three).unwrap().len(), 1);
+        assert!(decode_all(&mut decoder(347, 10), &three).is_err());
+        // Two messages do not add up.
+        let two = [part(0), part(0)].concat();
+        assert_eq!(decode_all(&mut decoder(116, 10), &two).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_flood_of_empty_parts_ends_at_the_limit() {
+        let bytes = [1u8, 0].repeat(2_000_000);
+        let mut decoder = decoder(16 << 20, 1024);
+        let error = decode_all(&mut decoder, &bytes).unwrap_err();
+        assert_eq!(error, FramingError::TooManyParts { limit: 1024 });
+        assert_eq!(decoder.parts.len(), 1024);
+    }
+
+    #[test]
+    fn messages_before_a_violation_are_delivered() {
+        let mut decoder = decoder(1000, 10);
+        let mut input = BytesMut::from(&b"\x00\x01a\x02\xff\xff\xff\xff\xff\xff\xff\xff"[..]);
+        assert!(matches!(decoder.decode(&mut input), Ok(Some(Event::Message(_)))));
+        assert!(decoder.decode(&mut input).is_err());
+    }
+
+    #[test]
+    fn reserved_flags_and_long_form_of_short_bodies_are_accepted() {
+        let messages = decode_all(&mut decoder(1000, 10), b"\xf8\x01a\x02\0\0\0\0\0\0\0\x01b").unwrap();
+        assert_eq!(messages, [Message::from("a"), Message::from("b")]);
+    }
+
+    #[test]
+    fn commands_between_the_parts_leave_the_message_intact() {
+        let mut decoder = decoder(1000, 10);
+        let mut input = BytesMut::from(&b"\x01\x02p1\x04\x08\x04PING\0\0c\x00\x02p2"[..]);
+        let Ok(Some(Event::Control(Control::Ping { context, .. }))) = decoder.decode(&mut input) else {
+            panic!("the ping comes first")
+        };
+        assert_eq!(context, "c");
+        assert!(decoder.is_mid_message(&input));
+        let Ok(Some(Event::Message(message))) = decoder.decode(&mut input) else {
+            panic!("then the message")
+        };
+        assert_eq!(message, ["p1", "p2"].into_iter().collect());
+        assert!(!decoder.is_mid_message(&input));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_of_the_bytes_gives_the_same_messages(
+            sent in proptest::collection::vec(
+                proptest::collection::vec(prop_oneof![0usize..4, 250usize..260, 20_000usize..20_001], 1..5), 1..6),
+            cuts in proptest::collection::vec(1usize..5000, 1..50),
+        ) {
+            let sent: Vec<Message> = sent
+                .into_iter()
+                .map(|parts| parts.into_iter().map(|size| vec![u8::try_from(size % 251).unwrap(); size]).collect())
+                .collect();
+            let mut out = WriteBuffer::new();
+            for message in &sent {
+                ZmtpEncoder { sealer: None }.encode(message.into(), &mut out).unwrap();
+            }
+            let bytes = out.to_vec();
+            let mut decoder = decoder(1 << 20, 10);
+            let mut received = Vec::new();
+            let mut input = BytesMut::new();
+            let mut rest = &bytes[..];
+            for cut in cuts.into_iter().cycle() {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                input.extend_from_slice(now);
+                rest = later;
+                decoder.decode_many(&mut input, &mut received, 2).unwrap();
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            decoder.decode_many(&mut input, &mut received, usize::MAX).unwrap();
+            prop_assert!(!decoder.is_mid_message(&input));
+            prop_assert_eq!(received, sent);
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode_all(&mut decoder(1000, 4), &bytes);
+        }
+    }
+}

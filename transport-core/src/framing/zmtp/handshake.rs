@@ -1,0 +1,226 @@
+//! The framing from the first byte until authentication: greeting and handshake commands.
+
+use std::time::Instant;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::decoder::ZmtpDecoder;
+use super::encoder::ZmtpEncoder;
+use super::frame::{COMMAND, Header, put_header};
+use super::socket_type::SocketType;
+use super::{command, greeting};
+use crate::claims::Claims;
+use crate::framing::{Event, Framing, FramingError, FramingFactory, Halves, Handshake, Role, Seal, Token};
+use crate::limits::Limits;
+use crate::write_buffer::WriteBuffer;
+
+/// ZMTP 3.1: the default [`FramingFactory`].
+///
+/// Unless told otherwise, the accepting side says that it is a ROUTER and the connecting side that it is a DEALER, so
+/// that REQ, REP, DEALER and ROUTER sockets of any ZeroMQ library can be the peer. The parts of a message are exactly
+/// the frames on the wire: the empty delimiter of a REQ peer is visible.
+#[derive(Clone, Debug, Default)]
+pub struct Zmtp {
+    socket_type: Option<SocketType>,
+    routing_id: Bytes,
+    properties: Claims,
+}
+
+impl Zmtp {
+    /// The default: ROUTER or DEALER without a routing id.
+    pub fn new() -> Zmtp {
+        Zmtp::default()
+    }
+
+    /// Sets what this side says that it is.
+    #[must_use]
+    pub fn with_socket_type(mut self, socket_type: SocketType) -> Zmtp {
+        self.socket_type = Some(socket_type);
+        self
+    }
+
+    /// Sets the routing id (the `Identity` property) that a ROUTER peer may use for this connection; 1 to 255 bytes
+    /// that do not start with a zero byte, or empty for none.
+    ///
+    /// # Panics
+    ///
+    /// When it is longer than 255 bytes or starts with a zero byte (RFC 37/ZMTP).
+    #[must_use]
+    pub fn with_routing_id(mut self, routing_id: impl Into<Bytes>) -> Zmtp {
+        let routing_id = routing_id.into();
+        let ok = routing_id.len() <= MAX_ROUTING_ID && routing_id.first() != Some(&0);
+        assert!(
+            ok,
+            "a routing id has at most 255 bytes and does not start with a zero byte"
+        );
+        self.routing_id = routing_id;
+        self
+    }
+
+    /// Adds a property that the peer finds among this side's [`Claims`]; by convention its name starts with `X-`.
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Zmtp {
+        self.properties.push(name, value);
+        self
+    }
+}
+
+impl FramingFactory for Zmtp {
+    fn framing(&self, role: Role, mechanisms: &[&str], limits: &Limits) -> Box<dyn Framing> {
+        let default = if role == Role::Server {
+            SocketType::Router
+        } else {
+            SocketType::Dealer
+        };
+        Box::new(ZmtpHandshake {
+            config: self.clone(),
+            socket_type: self.socket_type.unwrap_or(default),
+            role,
+            mechanism: mechanisms.first().copied().unwrap_or("NULL").to_owned(),
+            frame_limit: limits.handshake_frame,
+            peer_minor: None,
+        })
+    }
+}
+
+struct ZmtpHandshake {
+    config: Zmtp,
+    socket_type: SocketType,
+    role: Role,
+    /// The mechanism of this side: the connecting one names it at once.
+    mechanism: String,
+    frame_limit: usize,
+    /// Known once the greeting has come.
+    peer_minor: Option<u8>,
+}
+
+impl Framing for ZmtpHandshake {
+    fn handshake(&self) -> Handshake {
+        Handshake::Mechanism
+    }
+
+    fn start(&mut self, out: &mut WriteBuffer) {
+        greeting::put_version(out);
+        // A server holds the rest back until it knows what the peer wants.
+        if self.role == Role::Client {
+            greeting::put_mechanism(&self.mechanism, self.role, out);
+        }
+    }
+
+    fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        if self.peer_minor.is_none() {
+            let Some(greeting) = greeting::read(input)? else {
+                return Ok(None);
+            };
+            input.advance(greeting::LENGTH);
+            self.peer_minor = Some(greeting.minor);
+            return Ok(Some(Event::Offer(greeting.mechanism)));
+        }
+        let Some(header) = Header::read(input) else {
+            return Ok(None);
+        };
+        if header.body > self.frame_limit as u64 {
+            return Err(FramingError::TooLarge {
+                announced: header.body,
+                limit: self.frame_limit,
+            });
+        }
+        let body = usize::try_from(header.body).unwrap_or(usize::MAX);
+        if input.len() < header.length + body {
+            return Ok(None);
+        }
+        input.advance(header.length);
+        // A copy: the few bytes of a handshake must not keep the read buffer alive.
+        let body = Bytes::copy_from_slice(&input.split_to(body));
+        self.handshake_command(&body).map(Some)
+    }
+
+    fn choose(&mut self, mechanism: &str, out: &mut WriteBuffer) {
+        if self.role == Role::Server {
+            greeting::put_mechanism(mechanism, self.role, out);
+        }
+        mechanism.clone_into(&mut self.mechanism);
+    }
+
+    fn encode_token(&mut self, token: &Token, out: &mut WriteBuffer) {
+        let body = command::body(&token.name, &token.body);
+        put_header(COMMAND, body.len(), out);
+        out.put_slice(&body);
+    }
+
+    fn encode_refusal(&mut self, reason: &str, out: &mut WriteBuffer) {
+        self.encode_token(&Token::new("ERROR", command::error_data(reason)), out);
+    }
+
+    fn own_claims(&self) -> Claims {
+        let mut claims = Claims::new().with("Socket-Type", self.socket_type.as_str());
+        if self.socket_type.sends_identity() {
+            claims.push("Identity", self.config.routing_id.clone());
+        }
+        claims.extend(self.config.properties.clone());
+        claims
+    }
+
+    fn accept_claims(&mut self, claims: &Claims) -> Result<(), FramingError> {
+        // Every one of several equal names is checked, and a missing one is not an error: both as libzmq does.
+        for (name, value) in claims.iter() {
+            if name.eq_ignore_ascii_case("Socket-Type") {
+                let theirs = std::str::from_utf8(value).ok().and_then(|name| name.parse().ok());
+                if !theirs.is_some_and(|theirs| self.socket_type.is_compatible(theirs)) {
+                    let theirs = value.slice(..value.len().min(20)).escape_ascii().to_string();
+                    return Err(FramingError::Incompatible {
+                        ours: self.socket_type.to_string(),
+                        theirs,
+                    });
+                }
+            } else if name.eq_ignore_ascii_case("Identity") && value.len() > MAX_ROUTING_ID {
+                let problem = format!("it has {} bytes, the limit is {MAX_ROUTING_ID}", value.len());
+                return Err(FramingError::Malformed {
+                    what: "Identity property",
+                    problem,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn into_halves(
+        self: Box<Self>,
+        seal: Option<Seal>,
+        limits: &Limits,
+        now: Instant,
+    ) -> Result<Halves, FramingError> {
+        let (sealer, opener) = seal.map(|seal| (seal.sealer, seal.opener)).unzip();
+        let may_ping = self.peer_minor.is_some_and(|minor| minor > 0);
+        Ok(Halves {
+            encoder: Box::new(ZmtpEncoder { sealer }),
+            decoder: Box::new(ZmtpDecoder::new(limits, opener, may_ping, now)),
+        })
+    }
+}
+
+impl ZmtpHandshake {
+    /// The command flag is not looked at: libzmq does not either, during the handshake.
+    fn handshake_command(&self, body: &Bytes) -> Result<Event, FramingError> {
+        // libzmq 4.3 writes the ERROR of PLAIN with one wrong byte and its name one byte short.
+        if let Some(data) = body
+            .strip_prefix(b"\x5eRROR")
+            .filter(|_| self.role == Role::Client)
+        {
+            return command::read_error(data).map(Event::Refused);
+        }
+        let Some(token) = command::read(body) else {
+            let problem = "its name is longer than the frame, or not ASCII".into();
+            return Err(FramingError::Malformed {
+                what: "handshake command",
+                problem,
+            });
+        };
+        if token.name == "ERROR" {
+            return command::read_error(&token.body).map(Event::Refused);
+        }
+        Ok(Event::Token(token))
+    }
+}
+
+const MAX_ROUTING_ID: usize = 255;

@@ -1,0 +1,378 @@
+//! From an open stream to an authenticated peer: the logic, without I/O.
+//!
+//! ```text
+//!          start                 Offer                  Token ...                  Done
+//! client  --------> greeting  ----------> exchange  ----------------> policy  ----------> complete
+//!         policy, if the mechanism        |      ^
+//!         will not prove the server       v      | resume
+//! server  --------> greeting              waiting for an account store
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::claims::Claims;
+use crate::evidence::{Evidence, Protection};
+use crate::framing::{self, Event, Framing, FramingError, FramingFactory, Halves, Role, Token};
+use crate::identity::Identity;
+use crate::limits::Limits;
+use crate::mechanism::{self, DENIED, Mechanism, MechanismFactory, Outcome, Refusal, SharedMechanism, Step};
+use crate::policy::{Denied, Policy};
+use crate::transport::TransportError;
+use crate::write_buffer::WriteBuffer;
+
+/// What all handshakes of one listener, or of one connecting side, have in common.
+pub(crate) struct HandshakeConfig {
+    pub(crate) role: Role,
+    /// At least one; a client has exactly one.
+    pub(crate) mechanisms: Vec<SharedMechanism>,
+    pub(crate) framing: Arc<dyn FramingFactory>,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+    pub(crate) danger_plaintext: bool,
+}
+
+/// Why a peer did not become a [`Connection`](crate::Connection).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer is not whom the policy allows.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The peer failed the mechanism.
+    #[error("authentication failed: {0}")]
+    Refusal(#[from] Refusal),
+    /// The peer refused this side.
+    #[error("the peer refused this side: {}", crate::identity::Printable(.reason))]
+    RefusedByPeer {
+        /// The reason that it gave, often only a status code such as 400.
+        reason: String,
+    },
+    /// The peer wants a mechanism that this side does not have.
+    #[error("the peer wants the mechanism {}, this side has {allowed}", crate::identity::Printable(.offered))]
+    Mechanism {
+        /// What the peer named.
+        offered: String,
+        /// What this side has.
+        allowed: String,
+    },
+    /// The stream is too weakly protected for the mechanism.
+    #[error(transparent)]
+    Unprotected(#[from] UnprotectedError),
+    /// The peer broke the framing's protocol or a limit.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The peer sent more frames than the limit before it was authenticated.
+    #[error("the peer sent more than {limit} frames before it was authenticated")]
+    TooManyFrames {
+        /// The limit.
+        limit: usize,
+    },
+    /// The peer was not authenticated in time.
+    #[error("the peer was not authenticated within {0:?}")]
+    Deadline(Duration),
+    /// The peer closed the stream.
+    #[error("the peer closed the stream before it was authenticated")]
+    Closed,
+    /// The handshake gave way to newer ones: too many were under way, most of them from this peer's source.
+    #[error("gave way to newer handshakes: too many were under way")]
+    Evicted,
+    /// The transport's own handshake failed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Reading or writing failed.
+    #[error("the stream failed during the handshake")]
+    Io(#[from] io::Error),
+}
+
+/// A mechanism must not be used over this stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; use tls or unix, a mechanism that seals, or spell danger_plaintext()")]
+pub struct UnprotectedError {
+    problem: String,
+}
+
+/// Checks that a mechanism is strong enough for the stream, or the caller has said that it need not be.
+pub(crate) fn check_protection(
+    mechanism: &dyn MechanismFactory,
+    protection: Protection,
+    danger_plaintext: bool,
+) -> Result<(), UnprotectedError> {
+    let properties = mechanism.properties();
+    let name = mechanism.name();
+    let problem = match protection {
+        _ if danger_plaintext => return Ok(()),
+        Protection::None if !properties.seals => {
+            format!(
+                "anyone on the way could read and change what is sent after {name} over an unprotected stream"
+            )
+        }
+        Protection::None | Protection::Loopback if properties.reveals_secret => {
+            format!("{name} would send its password readable to whoever listens at the port")
+        }
+        _ => return Ok(()),
+    };
+    Err(UnprotectedError { problem })
+}
+
+/// One handshake under way.
+pub(crate) struct Handshake {
+    config: Arc<HandshakeConfig>,
+    framing: Box<dyn Framing>,
+    evidence: Evidence,
+    /// What the peer told the transport.
+    claims: Claims,
+    own_claims: Claims,
+    /// Present from the greeting on.
+    mechanism: Option<Box<dyn Mechanism>>,
+    waiting: bool,
+    frames: usize,
+}
+
+/// What a handshake needs next.
+pub(crate) enum Progress {
+    /// More bytes of the peer.
+    More,
+    /// [`Handshake::poll_wait`], then [`Handshake::resume`].
+    Wait,
+    /// Nothing: the peer is authenticated.
+    Complete(Box<Complete>),
+}
+
+/// An authenticated peer.
+pub(crate) struct Complete {
+    pub(crate) identity: Identity,
+    pub(crate) claims: Claims,
+    pub(crate) halves: Halves,
+}
+
+impl Handshake {
+    pub(crate) fn new(config: Arc<HandshakeConfig>, evidence: Evidence, claims: Claims) -> Handshake {
+        let names: Vec<&str> = config
+            .mechanisms
+            .iter()
+            .map(|mechanism| mechanism.name())
+            .collect();
+        let framing = config.framing.framing(config.role, &names, &config.limits);
+        let own_claims = framing.own_claims();
+        Handshake {
+            config,
+            framing,
+            evidence,
+            claims,
+            own_claims,
+            mechanism: None,
+            waiting: false,
+            frames: 0,
+        }
+    }
+
+    /// Starts: bytes to send are appended to `out`, here and below, also when there is an error.
+    pub(crate) fn start(&mut self, out: &mut WriteBuffer, now: Instant) -> Result<Progress, HandshakeError> {
+        if self.framing.handshake() == framing::Handshake::None {
+            let null = self
+                .config
+                .mechanisms
+                .iter()
+                .find(|mechanism| mechanism.name() == "NULL");
+            let Some(null) = null else {
+                return Err(FramingError::Unsupported {
+                    what: "any mechanism but NULL",
+                }
+                .into());
+            };
+            check_protection(&**null, self.evidence.protection(), self.config.danger_plaintext)?;
+            self.framing.start(out);
+            return self.complete(None, Outcome::default(), out, now);
+        }
+        if self.config.role == Role::Client {
+            // Nothing, least of all a password, goes to a server that may not have it.
+            let mechanism = &*self.config.mechanisms[0];
+            check_protection(
+                mechanism,
+                self.evidence.protection(),
+                self.config.danger_plaintext,
+            )?;
+            if !mechanism.properties().proves_server {
+                self.config.policy.check(&self.known_identity())?;
+            }
+        }
+        self.framing.start(out);
+        Ok(Progress::More)
+    }
+
+    /// Takes the bytes that arrived.
+    pub(crate) fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut WriteBuffer,
+        now: Instant,
+    ) -> Result<Progress, HandshakeError> {
+        loop {
+            if self.waiting {
+                return Ok(Progress::Wait);
+            }
+            let Some(event) = self.framing.decode(input)? else {
+                return Ok(Progress::More);
+            };
+            let progress = match event {
+                Event::Offer(offered) => self.offered(&offered, out, now)?,
+                Event::Token(token) => {
+                    self.frames += 1;
+                    let limit = self.config.limits.handshake_frames;
+                    if self.frames > limit {
+                        return Err(HandshakeError::TooManyFrames { limit });
+                    }
+                    self.step(Some(token), out, now)?
+                }
+                Event::Refused(reason) => return Err(HandshakeError::RefusedByPeer { reason }),
+                Event::Message(_) | Event::Control(_) => {
+                    let found = "a message or control event".to_owned();
+                    return Err(Refusal::Unexpected {
+                        found,
+                        expected: "the handshake",
+                    }
+                    .into());
+                }
+            };
+            if !matches!(progress, Progress::More) {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// Waits for the account store after [`Progress::Wait`].
+    pub(crate) fn poll_wait(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        self.mechanism
+            .as_mut()
+            .map_or(Poll::Ready(()), |mechanism| mechanism.poll_wait(cx))
+    }
+
+    /// Goes on after [`poll_wait`](Handshake::poll_wait).
+    pub(crate) fn resume(&mut self, out: &mut WriteBuffer, now: Instant) -> Result<Progress, HandshakeError> {
+        self.waiting = false;
+        self.step(None, out, now)
+    }
+
+    /// Who the peer is as far as the transport has proven it: before the mechanism is done, and for logs.
+    pub(crate) fn known_identity(&self) -> Identity {
+        Identity::new(&self.evidence, &[])
+    }
+
+    fn offered(
+        &mut self,
+        offered: &str,
+        out: &mut WriteBuffer,
+        now: Instant,
+    ) -> Result<Progress, HandshakeError> {
+        if self.mechanism.is_some() {
+            return Err(Refusal::Unexpected {
+                found: "a second greeting".into(),
+                expected: "a token",
+            }
+            .into());
+        }
+        let config = Arc::clone(&self.config);
+        let Some(chosen) = config
+            .mechanisms
+            .iter()
+            .find(|mechanism| mechanism.name() == offered)
+        else {
+            self.framing.choose(config.mechanisms[0].name(), out);
+            let allowed = config
+                .mechanisms
+                .iter()
+                .map(|mechanism| mechanism.name())
+                .collect::<Vec<_>>()
+                .join(", ");
+            return Err(HandshakeError::Mechanism {
+                offered: offered.to_owned(),
+                allowed,
+            });
+        };
+        check_protection(&**chosen, self.evidence.protection(), config.danger_plaintext)?;
+        self.framing.choose(chosen.name(), out);
+        self.mechanism = Some(chosen.mechanism(config.role));
+        self.step(None, out, now)
+    }
+
+    fn step(
+        &mut self,
+        token: Option<Token>,
+        out: &mut WriteBuffer,
+        now: Instant,
+    ) -> Result<Progress, HandshakeError> {
+        let Some(mechanism) = &mut self.mechanism else {
+            return Err(Refusal::Unexpected {
+                found: "a token".into(),
+                expected: "the greeting",
+            }
+            .into());
+        };
+        let context = mechanism::Context {
+            role: self.config.role,
+            evidence: &self.evidence,
+            own_claims: &self.own_claims,
+            now,
+        };
+        match mechanism.step(token, &context) {
+            Ok(Step::Send(token)) => self.framing.encode_token(&token, out),
+            Ok(Step::Expect) => {}
+            Ok(Step::Wait) => {
+                self.waiting = true;
+                return Ok(Progress::Wait);
+            }
+            Ok(Step::Done { send, outcome }) => return self.complete(send, outcome, out, now),
+            Err(refusal) => {
+                if let Some(reason) = refusal.reason_for_peer() {
+                    self.refuse(reason, out);
+                }
+                return Err(refusal.into());
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// The mechanism is done: the policy decides, and only then does the last token go out.
+    fn complete(
+        &mut self,
+        send: Option<Token>,
+        outcome: Outcome,
+        out: &mut WriteBuffer,
+        now: Instant,
+    ) -> Result<Progress, HandshakeError> {
+        let identity = Identity::new(&self.evidence, &outcome.proofs);
+        if let Err(denied) = self.config.policy.check(&identity) {
+            self.refuse(DENIED, out);
+            return Err(denied.into());
+        }
+        if let Err(error) = self.framing.accept_claims(&outcome.claims) {
+            self.refuse("the two ends do not fit together", out);
+            return Err(error.into());
+        }
+        if let Some(token) = send {
+            self.framing.encode_token(&token, out);
+        }
+        // `Handshake` is not used after this.
+        let framing = std::mem::replace(&mut self.framing, Box::new(framing::LengthPrefixed));
+        let halves = framing.into_halves(outcome.seal, &self.config.limits, now)?;
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.extend(outcome.claims);
+        Ok(Progress::Complete(Box::new(Complete {
+            identity,
+            claims,
+            halves,
+        })))
+    }
+
+    /// A client that is not content just closes: ERROR is the server's word.
+    fn refuse(&mut self, reason: &str, out: &mut WriteBuffer) {
+        if self.config.role == Role::Server {
+            self.framing.encode_refusal(reason, out);
+        }
+    }
+}

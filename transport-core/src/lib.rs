@@ -1,0 +1,60 @@
+//! Authenticated messages over pluggable byte streams.
+//!
+//! ```text
+//! application
+//!   -> Connection      messages in, messages out, and the peer's proven Identity
+//!     -> Mechanism     the authentication exchange: NULL, PLAIN, or your own
+//!     -> Framing       bytes <-> messages: ZMTP 3.1, length-prefixed, any tokio_util codec, or your own
+//!       -> Transport   byte streams plus Evidence of who is there: tcp, mem, or your own
+//! ```
+//!
+//! Most programs add the crate `transport` instead, which brings all transports and finds them by URL. This crate is
+//! for those that bring a transport, a framing or a mechanism of their own, or want no more than they use.
+//!
+//! # Examples
+//!
+//! A server and a client are in the docs of [`Connection`]. `examples/own_parts.rs` has a transport, a framing and a
+//! mechanism made outside of this crate.
+#![forbid(unsafe_code)]
+
+mod address;
+mod claims;
+mod connect;
+mod connection;
+mod evidence;
+pub mod framing;
+mod glob;
+mod handshake;
+mod identity;
+mod limits;
+mod listen;
+pub mod mechanism;
+pub mod mem;
+mod message;
+mod policy;
+mod server;
+pub mod tcp;
+mod transport;
+mod write_buffer;
+
+pub use address::{Address, AddressError, AddressProblem, Location};
+pub use claims::Claims;
+pub use connect::{ConfigError, Connect, ConnectError};
+pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
+pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};
+pub use framing::{Framing, FramingError, Role, Token};
+pub use handshake::{HandshakeError, UnprotectedError};
+pub use identity::{Identity, Principal};
+pub use limits::Limits;
+pub use listen::{Listen, ListenError};
+pub use mechanism::{Mechanism, Refusal};
+pub use message::{Message, MessageRef};
+pub use policy::{Denied, Policy, PolicyError};
+pub use server::{
+    Drained, EventOrGap, RawConnection, RawServer, Server, ServerEvent, ServerEvents, ServerHandle,
+};
+pub use transport::{
+    BoxFuture, BoxRead, BoxStream, BoxWrite, Established, Incoming, Listener, Source, Stream, Transport,
+    TransportError, Transports, UnknownScheme,
+};
+pub use write_buffer::{SHARE_FROM, WriteBuffer};

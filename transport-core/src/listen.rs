@@ -1,0 +1,178 @@
+//! Listening at an address.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::{Address, AddressError};
+use crate::connect::{ConfigError, check_role};
+use crate::framing::zmtp::Zmtp;
+use crate::framing::{FramingFactory, Role};
+use crate::handshake::{HandshakeConfig, UnprotectedError, check_protection};
+use crate::limits::Limits;
+use crate::mechanism::{MechanismFactory, Null, SharedMechanism};
+use crate::policy::Policy;
+use crate::server::{RawServer, Server};
+use crate::transport::{Listener, TransportError, Transports, UnknownScheme};
+
+/// Listens at an address: settings first, then [`start`](Listen::start).
+///
+/// # Security
+///
+/// The policy denies everyone until [`policy`](Listen::policy) says who may in.
+///
+/// # Examples
+///
+/// See [`Connection`](crate::Connection).
+#[must_use = "nothing happens until it is started"]
+pub struct Listen {
+    transports: Transports,
+    address: Result<Address, AddressError>,
+    policy: Policy,
+    mechanisms: Vec<SharedMechanism>,
+    framing: Arc<dyn FramingFactory>,
+    limits: Limits,
+    danger_plaintext: bool,
+    spin: Duration,
+}
+
+impl Listen {
+    /// At `address`, over one of `transports`.
+    pub fn new(transports: &Transports, address: impl AsRef<str>) -> Listen {
+        Listen {
+            transports: transports.clone(),
+            address: address.as_ref().parse(),
+            policy: Policy::nobody(),
+            mechanisms: Vec::new(),
+            framing: Arc::new(Zmtp::new()),
+            limits: Limits::default(),
+            danger_plaintext: false,
+            spin: Duration::ZERO,
+        }
+    }
+
+    /// Who may in. Default: nobody.
+    pub fn policy(mut self, policy: Policy) -> Listen {
+        self.policy = policy;
+        self
+    }
+
+    /// Adds a mechanism that peers may use, the preferred one first. Without any: [`Null`].
+    pub fn mechanism(mut self, mechanism: impl MechanismFactory + 'static) -> Listen {
+        self.mechanisms.push(Arc::new(mechanism));
+        self
+    }
+
+    /// The framing. Default: [`Zmtp`].
+    pub fn framing(mut self, framing: impl FramingFactory + 'static) -> Listen {
+        self.framing = Arc::new(framing);
+        self
+    }
+
+    /// The bounds. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Listen {
+        self.limits = limits;
+        self
+    }
+
+    /// As [`Connect::spin`](crate::Connect::spin), for the connections accepted.
+    pub fn spin(mut self, time: Duration) -> Listen {
+        self.spin = time;
+        self
+    }
+
+    /// Allows what anyone on the way can read and change: see [`UnprotectedError`].
+    pub fn danger_plaintext(mut self) -> Listen {
+        self.danger_plaintext = true;
+        self
+    }
+
+    /// Starts to listen and to accept. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub async fn start(self) -> Result<Server, ListenError> {
+        let spin = self.spin;
+        let (listener, config) = self.prepare().await?;
+        Ok(Server::start(listener, config, spin))
+    }
+
+    /// As [`start`](Listen::start), but hands over the byte streams below messages.
+    ///
+    /// There is no authentication exchange: mechanisms and framing are not used, and peers are known by what the
+    /// transport proved.
+    ///
+    /// # Errors
+    ///
+    /// See [`ListenError`].
+    pub async fn start_raw(self) -> Result<RawServer, ListenError> {
+        let (listener, config) = self.prepare().await?;
+        Ok(RawServer::start(listener, config))
+    }
+
+    async fn prepare(mut self) -> Result<(Box<dyn Listener>, HandshakeConfig), ListenError> {
+        let address = self.address?;
+        if self.mechanisms.is_empty() {
+            self.mechanisms.push(Arc::new(Null));
+        }
+        for (i, mechanism) in self.mechanisms.iter().enumerate() {
+            check_role(&**mechanism, Role::Server)?;
+            if self.mechanisms[..i]
+                .iter()
+                .any(|earlier| earlier.name() == mechanism.name())
+            {
+                return Err(ConfigError::MechanismTwice {
+                    name: mechanism.name(),
+                }
+                .into());
+            }
+        }
+        let transport = Arc::clone(self.transports.lookup(address.scheme())?);
+        let listener = transport.listen(&address).await?;
+        for mechanism in &self.mechanisms {
+            check_protection(&**mechanism, listener.protection(), self.danger_plaintext)?;
+        }
+        if self.policy.is_nobody() {
+            tracing::warn!(%address, "the policy allows nobody: every peer will be refused");
+        }
+        let config = HandshakeConfig {
+            role: Role::Server,
+            mechanisms: self.mechanisms,
+            framing: self.framing,
+            policy: self.policy,
+            limits: self.limits,
+            danger_plaintext: self.danger_plaintext,
+        };
+        Ok((listener, config))
+    }
+}
+
+impl std::fmt::Debug for Listen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listen")
+            .field("address", &self.address)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address cannot be read.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// There is no transport for its scheme.
+    #[error(transparent)]
+    Scheme(#[from] UnknownScheme),
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The transport could not listen.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The stream would be too weakly protected for a mechanism.
+    #[error(transparent)]
+    Unprotected(#[from] UnprotectedError),
+}

@@ -1,0 +1,467 @@
+//! Who may be on the other side.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::evidence::{Certificate, Proof};
+use crate::glob::Glob;
+use crate::identity::{Identity, Printable};
+
+/// Who may be on the other side: everyone is denied who is not allowed.
+///
+/// A policy looks only at what was proven, never at [`Claims`](crate::Claims). Both sides have one: a server's says
+/// which clients may in, a client's says which servers it will talk to.
+///
+/// The textual form of the single rules, as programs take them on the command line, is read with [`str::parse`]:
+///
+/// ```text
+/// anyone | process | uid:N | gid:N | user:NAME | dns:GLOB | uri:GLOB | pin:sha256:BASE64 | curve:HEX | issuer:NAME
+/// ```
+///
+/// In a glob, `*` stands for any characters except the separator (`.` in DNS names, `/` in URIs) and `**` for any
+/// characters at all.
+///
+/// # Examples
+///
+/// ```
+/// use transport_core::Policy;
+/// let policy = Policy::uid(1000).or(Policy::user("alice")).or("dns:*.db.example".parse()?);
+/// assert_eq!(policy.to_string(), "uid:1000 or user:alice or dns:*.db.example");
+/// # Ok::<(), transport_core::PolicyError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Policy {
+    rule: Arc<Rule>,
+}
+
+#[derive(Default)]
+enum Rule {
+    #[default]
+    Nobody,
+    Anyone,
+    SameProcess,
+    Uid(u32),
+    Gid(u32),
+    User(String),
+    Dns(Glob),
+    Uri(Glob),
+    Pin([u8; 32]),
+    Issuer(String),
+    CurveKey([u8; 32]),
+    Other {
+        kind: String,
+        name: String,
+    },
+    Custom {
+        name: String,
+        check: Box<dyn Fn(&Identity) -> bool + Send + Sync>,
+    },
+    Any(Vec<Policy>),
+    All(Vec<Policy>),
+}
+
+/// A peer whom the policy does not allow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{peer} is not allowed by the policy ({policy})")]
+pub struct Denied {
+    peer: String,
+    policy: String,
+}
+
+/// Why a text is not a rule of a [`Policy`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a rule: {problem}")]
+pub struct PolicyError {
+    text: String,
+    problem: &'static str,
+}
+
+impl Policy {
+    /// Allows nobody: the default.
+    pub fn nobody() -> Policy {
+        Policy::default()
+    }
+
+    /// Allows everyone, anonymous peers too.
+    ///
+    /// # Security
+    ///
+    /// Whoever reaches the address is let in. Meant for tests and for services that are public on purpose.
+    pub fn danger_anyone() -> Policy {
+        Policy::from_rule(Rule::Anyone)
+    }
+
+    /// Allows peers within this process (the `mem` transport).
+    pub fn same_process() -> Policy {
+        Policy::from_rule(Rule::SameProcess)
+    }
+
+    /// Allows processes that the kernel says run as this user.
+    ///
+    /// The overflow uid 65534 never matches: the kernel shows it for every user that has no name in this namespace.
+    pub fn uid(uid: u32) -> Policy {
+        Policy::from_rule(Rule::Uid(uid))
+    }
+
+    /// Allows processes that the kernel says run as the user of this process.
+    pub fn same_user() -> Policy {
+        Policy::uid(rustix::process::geteuid().as_raw())
+    }
+
+    /// Allows processes whose primary group is this one; supplementary groups do not count.
+    ///
+    /// The overflow gid 65534 never matches.
+    pub fn gid(gid: u32) -> Policy {
+        Policy::from_rule(Rule::Gid(gid))
+    }
+
+    /// Allows this user, verified by a mechanism.
+    pub fn user(name: impl Into<String>) -> Policy {
+        Policy::from_rule(Rule::User(name.into()))
+    }
+
+    /// Allows verified certificates with a DNS name (SAN) that matches, without regard to case; `*` is one or
+    /// several characters of one label.
+    pub fn san_dns(glob: impl AsRef<str>) -> Policy {
+        Policy::from_rule(Rule::Dns(Glob::new(&glob.as_ref().to_ascii_lowercase(), b'.')))
+    }
+
+    /// Allows verified certificates with a URI (SAN) that matches, such as `spiffe://example.org/db/*`.
+    pub fn san_uri(glob: impl AsRef<str>) -> Policy {
+        Policy::from_rule(Rule::Uri(Glob::new(glob.as_ref(), b'/')))
+    }
+
+    /// Allows the certificate whose SubjectPublicKeyInfo has this SHA-256.
+    pub fn spki_pin(sha256: [u8; 32]) -> Policy {
+        Policy::from_rule(Rule::Pin(sha256))
+    }
+
+    /// Allows verified certificates issued under this name, as the certificate prints it.
+    pub fn issuer(name: impl Into<String>) -> Policy {
+        Policy::from_rule(Rule::Issuer(name.into()))
+    }
+
+    /// Allows the owner of this long-term CURVE key.
+    pub fn curve_key(key: [u8; 32]) -> Policy {
+        Policy::from_rule(Rule::CurveKey(key))
+    }
+
+    /// Allows peers with [`Proof::Other`] of this kind and name.
+    pub fn other(kind: impl Into<String>, name: impl Into<String>) -> Policy {
+        Policy::from_rule(Rule::Other {
+            kind: kind.into(),
+            name: name.into(),
+        })
+    }
+
+    /// Allows peers for whom `check` is true; `name` stands for it in messages.
+    ///
+    /// `check` runs in the middle of a handshake: it must not block.
+    pub fn custom(
+        name: impl Into<String>,
+        check: impl Fn(&Identity) -> bool + Send + Sync + 'static,
+    ) -> Policy {
+        Policy::from_rule(Rule::Custom {
+            name: name.into(),
+            check: Box::new(check),
+        })
+    }
+
+    /// Allows whom either allows.
+    #[must_use]
+    pub fn or(self, other: Policy) -> Policy {
+        match &*self.rule {
+            Rule::Nobody => other,
+            Rule::Any(rules) => Policy::from_rule(Rule::Any(rules.iter().cloned().chain([other]).collect())),
+            _ => Policy::from_rule(Rule::Any(vec![self, other])),
+        }
+    }
+
+    /// Allows whom both allow.
+    #[must_use]
+    pub fn and(self, other: Policy) -> Policy {
+        match &*self.rule {
+            Rule::All(rules) => Policy::from_rule(Rule::All(rules.iter().cloned().chain([other]).collect())),
+            _ => Policy::from_rule(Rule::All(vec![self, other])),
+        }
+    }
+
+    /// Whether no one at all can pass: worth a warning at start.
+    pub fn is_nobody(&self) -> bool {
+        matches!(*self.rule, Rule::Nobody)
+    }
+
+    /// Checks a peer.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] names the peer and the policy.
+    pub fn check(&self, identity: &Identity) -> Result<(), Denied> {
+        if self.allows(identity) {
+            return Ok(());
+        }
+        Err(Denied {
+            peer: identity.to_string(),
+            policy: self.to_string(),
+        })
+    }
+
+    fn allows(&self, identity: &Identity) -> bool {
+        let any = |check: &dyn Fn(&Proof) -> bool| identity.proofs().iter().any(check);
+        match &*self.rule {
+            Rule::Nobody => false,
+            Rule::Anyone => true,
+            Rule::SameProcess => any(&|p| matches!(p, Proof::SameProcess)),
+            Rule::Uid(uid) => any(&|p| matches!(p, Proof::Unix(c) if c.uid == *uid && *uid != OVERFLOW_ID)),
+            Rule::Gid(gid) => any(&|p| matches!(p, Proof::Unix(c) if c.gid == *gid && *gid != OVERFLOW_ID)),
+            Rule::User(user) => any(&|p| matches!(p, Proof::User { name, .. } if name == user)),
+            Rule::Dns(glob) => certificate(identity, |c| {
+                c.dns_names
+                    .iter()
+                    .any(|name| glob.matches(&name.to_ascii_lowercase()))
+            }),
+            Rule::Uri(glob) => certificate(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
+            Rule::Pin(pin) => certificate(identity, |c| c.spki_sha256 == *pin),
+            // A pinned certificate has no verified chain: the issuer in it is only a claim.
+            Rule::Issuer(issuer) => certificate(identity, |c| c.chain_length > 0 && c.issuer == *issuer),
+            Rule::CurveKey(key) => any(&|p| matches!(p, Proof::CurveKey(k) if k == key)),
+            Rule::Other { kind, name } => {
+                any(&|p| matches!(p, Proof::Other { kind: k, name: n } if k == kind && n == name))
+            }
+            Rule::Custom { check, .. } => check(identity),
+            Rule::Any(policies) => policies.iter().any(|policy| policy.allows(identity)),
+            Rule::All(policies) => policies.iter().all(|policy| policy.allows(identity)),
+        }
+    }
+
+    fn from_rule(rule: Rule) -> Policy {
+        Policy { rule: Arc::new(rule) }
+    }
+}
+
+fn certificate(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
+    identity
+        .proofs()
+        .iter()
+        .any(|proof| matches!(proof, Proof::Certificate(c) if check(c)))
+}
+
+impl FromStr for Policy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Policy, PolicyError> {
+        let error = |problem| PolicyError {
+            text: text.chars().take(200).collect(),
+            problem,
+        };
+        match text {
+            "anyone" => return Ok(Policy::danger_anyone()),
+            "process" => return Ok(Policy::same_process()),
+            _ => {}
+        }
+        let (kind, value) = text.split_once(':').ok_or_else(|| error(FORMS))?;
+        if value.is_empty() {
+            return Err(error("nothing follows the colon"));
+        }
+        let number = || -> Result<u32, PolicyError> {
+            match value.parse() {
+                Ok(OVERFLOW_ID) => Err(error(
+                    "65534 is what the kernel shows for unknown users: it never matches",
+                )),
+                Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
+                _ => Err(error("the id must be a number")),
+            }
+        };
+        match kind {
+            "uid" => Ok(Policy::uid(number()?)),
+            "gid" => Ok(Policy::gid(number()?)),
+            "user" => Ok(Policy::user(value)),
+            "dns" => Ok(Policy::san_dns(value)),
+            "uri" => Ok(Policy::san_uri(value)),
+            "issuer" => Ok(Policy::issuer(value)),
+            "pin" => {
+                let pin = value
+                    .strip_prefix("sha256:")
+                    .and_then(|pin| BASE64.decode(pin).ok());
+                let pin = pin.and_then(|pin| pin.try_into().ok());
+                pin.map(Policy::spki_pin)
+                    .ok_or_else(|| error("a pin is sha256: and 32 bytes in base64"))
+            }
+            "curve" => {
+                let key = from_hex(value).and_then(|key| key.try_into().ok());
+                key.map(Policy::curve_key)
+                    .ok_or_else(|| error("a curve key is 64 hex digits"))
+            }
+            _ => Err(error(FORMS)),
+        }
+    }
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digits = text.bytes().map(digit).collect::<Option<Vec<u8>>>()?;
+    (digits.len() % 2 == 0).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let join = |f: &mut fmt::Formatter<'_>, policies: &[Policy], word: &str| {
+            policies.iter().enumerate().try_for_each(|(i, policy)| {
+                let word = if i == 0 { "" } else { word };
+                let nested = matches!(*policy.rule, Rule::Any(_) | Rule::All(_));
+                if nested {
+                    write!(f, "{word}({policy})")
+                } else {
+                    write!(f, "{word}{policy}")
+                }
+            })
+        };
+        match &*self.rule {
+            Rule::Nobody => f.write_str("nobody"),
+            Rule::Anyone => f.write_str("anyone"),
+            Rule::SameProcess => f.write_str("process"),
+            Rule::Uid(uid) => write!(f, "uid:{uid}"),
+            Rule::Gid(gid) => write!(f, "gid:{gid}"),
+            Rule::User(user) => write!(f, "user:{}", Printable(user)),
+            Rule::Dns(glob) => write!(f, "dns:{}", Printable(glob.as_str())),
+            Rule::Uri(glob) => write!(f, "uri:{}", Printable(glob.as_str())),
+            Rule::Pin(pin) => write!(f, "pin:sha256:{}", BASE64.encode(pin)),
+            Rule::Issuer(issuer) => write!(f, "issuer:{}", Printable(issuer)),
+            Rule::CurveKey(key) => write!(f, "curve:{}", crate::identity::Hex(key)),
+            Rule::Other { kind, name } => write!(f, "{}:{}", Printable(kind), Printable(name)),
+            Rule::Custom { name, .. } => Printable(name).fmt(f),
+            Rule::Any(policies) => join(f, policies, " or "),
+            Rule::All(policies) => join(f, policies, " and "),
+        }
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policy({self})")
+    }
+}
+
+/// What the kernel shows for a user or group that is not mapped into this namespace.
+const OVERFLOW_ID: u32 = 65534;
+
+const FORMS: &str = "the forms are anyone, process, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB, pin:sha256:BASE64, \
+                     curve:HEX and issuer:NAME";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::{Evidence, PeerCredentials, Protection};
+    use std::time::SystemTime;
+
+    fn peer(proofs: &[Proof]) -> Identity {
+        Identity::new(&Evidence::new(Protection::SameHost), proofs)
+    }
+
+    fn uid(uid: u32) -> Identity {
+        peer(&[Proof::Unix(PeerCredentials::new(uid, uid))])
+    }
+
+    fn tls(chain_length: usize) -> Identity {
+        let mut certificate = Certificate::new([1; 32], SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
+        certificate.dns_names.push("A.db.example".into());
+        certificate.uris.push("spiffe://example/db/1".into());
+        certificate.issuer = "CN=ca".into();
+        certificate.chain_length = chain_length;
+        peer(&[Proof::Certificate(Arc::new(certificate))])
+    }
+
+    fn allows(rule: &str, identity: &Identity) -> bool {
+        rule.parse::<Policy>().unwrap().check(identity).is_ok()
+    }
+
+    #[test]
+    fn nobody_is_allowed_by_default() {
+        let denied = Policy::default().check(&uid(0)).unwrap_err();
+        assert_eq!(denied.to_string(), "uid:0 is not allowed by the policy (nobody)");
+    }
+
+    #[test]
+    fn each_rule_matches_its_own_proof_only() {
+        assert!(allows("anyone", &peer(&[])));
+        assert!(allows("process", &peer(&[Proof::SameProcess])) && !allows("process", &uid(1)));
+        assert!(allows("uid:7", &uid(7)) && !allows("uid:7", &uid(8)) && !allows("uid:7", &peer(&[])));
+        assert!(allows("gid:7", &uid(7)) && !allows("gid:7", &uid(8)));
+        let alice = peer(&[Proof::User {
+            name: "alice".into(),
+            mechanism: "PLAIN",
+        }]);
+        assert!(allows("user:alice", &alice) && !allows("user:Alice", &alice));
+        assert!(allows("dns:*.db.EXAMPLE", &tls(2)) && !allows("dns:*.example", &tls(2)));
+        assert!(allows("dns:**.example", &tls(2)) && !allows("dns:*.db.example", &uid(7)));
+        assert!(allows("uri:spiffe://example/db/*", &tls(2)) && !allows("uri:spiffe://example/*", &tls(2)));
+        assert!(allows("issuer:CN=ca", &tls(2)) && !allows("issuer:CN=ca", &tls(0)));
+        let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
+        assert!(allows(&pin, &tls(0)) && !allows(&pin, &uid(1)));
+        let curve = peer(&[Proof::CurveKey([0xab; 32])]);
+        assert!(allows(&format!("curve:{}", "ab".repeat(32)), &curve));
+    }
+
+    #[test]
+    fn the_overflow_uid_never_matches() {
+        assert!(Policy::uid(65534).check(&uid(65534)).is_err());
+        assert!(Policy::gid(65534).check(&uid(65534)).is_err());
+        assert!("uid:65534".parse::<Policy>().is_err());
+    }
+
+    #[test]
+    fn or_and_and_combine() {
+        let policy = Policy::nobody()
+            .or(Policy::uid(1))
+            .or(Policy::uid(2))
+            .or(Policy::uid(3));
+        assert_eq!(policy.to_string(), "uid:1 or uid:2 or uid:3");
+        assert!(policy.check(&uid(3)).is_ok() && policy.check(&uid(4)).is_err());
+        let both = Policy::uid(1)
+            .or(Policy::uid(2))
+            .and(Policy::custom("odd", |i| i.to_string() == "uid:1"));
+        assert_eq!(both.to_string(), "(uid:1 or uid:2) and odd");
+        assert!(both.check(&uid(1)).is_ok() && both.check(&uid(2)).is_err());
+    }
+
+    #[test]
+    fn malformed_rules_say_what_is_wrong() {
+        for rule in [
+            "",
+            "x",
+            "uid:",
+            "uid:-1",
+            "uid:+1",
+            "uid:a",
+            "pin:sha256:00",
+            "pin:md5:",
+            "curve:zz",
+            "nobody:x",
+        ] {
+            assert!(rule.parse::<Policy>().is_err(), "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn rules_print_as_they_are_parsed() {
+        let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
+        let curve = format!("curve:{}", "0f".repeat(32));
+        for rule in [
+            "anyone",
+            "process",
+            "uid:1",
+            "gid:2",
+            "user:a b",
+            "dns:*.x",
+            "uri:spiffe://x/**",
+            &pin,
+            &curve,
+        ] {
+            assert_eq!(rule.parse::<Policy>().unwrap().to_string(), rule);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The accept loop: takes streams in, runs their handshakes under the caps, and hands over who passed.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::task::AbortHandle;
+
+use super::events::ServerEvent;
+use super::pending::Pending;
+use crate::connection::Registry;
+use crate::handshake::{HandshakeConfig, HandshakeError};
+use crate::identity::Identity;
+use crate::transport::{Established, Incoming, Listener, Source};
+
+/// Makes what a server hands out (connections, or raw streams) of a stream that was taken in.
+pub(super) type Admit<T> = dyn Fn(
+        Established,
+        OwnedSemaphorePermit,
+    ) -> Pin<Box<dyn Future<Output = Result<Admitted<T>, HandshakeError>> + Send>>
+    + Send
+    + Sync;
+
+/// Who passed.
+pub(super) struct Admitted<T> {
+    pub(super) identity: Identity,
+    pub(super) item: T,
+}
+
+/// What the accept loop, its handshakes and the server's handle share.
+pub(super) struct Shared {
+    pub(super) config: Arc<HandshakeConfig>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) events: broadcast::Sender<ServerEvent>,
+    pending: Mutex<Pending<Underway>>,
+    places: Arc<Semaphore>,
+}
+
+/// A handshake under way: how to stop it, and whose it is.
+struct Underway {
+    task: AbortHandle,
+    source: Source,
+}
+
+impl Shared {
+    pub(super) fn new(config: Arc<HandshakeConfig>, events: broadcast::Sender<ServerEvent>) -> Arc<Shared> {
+        let limits = &config.limits;
+        let registry = Registry::new(limits.unread_per_listener);
+        let pending = Mutex::new(Pending::new(limits.pending_handshakes));
+        let places = Arc::new(Semaphore::new(
+            limits.connections.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        Arc::new(Shared {
+            config,
+            registry,
+            events,
+            pending,
+            places,
+        })
+    }
+
+    /// Stops all handshakes.
+    pub(super) fn stop_handshakes(&self) {
+        self.pending().drain().for_each(|underway| underway.task.abort());
+    }
+
+    pub(super) fn tell(&self, event: ServerEvent) {
+        match &event {
+            ServerEvent::Accepted { source, identity } => {
+                tracing::debug!(%source, %identity, "peer accepted")
+            }
+            ServerEvent::Refused { source, reason, .. } => tracing::info!(%source, %reason, "peer refused"),
+            ServerEvent::AcceptFailed { error, .. } => tracing::warn!(%error, "cannot accept"),
+            ServerEvent::Stopped => tracing::debug!("server stopped"),
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending<Underway>> {
+        // Held for single operations of the table only.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs until it is aborted.
+pub(super) async fn accept_loop<T: Send + 'static>(
+    mut listener: Box<dyn Listener>,
+    shared: Arc<Shared>,
+    admit: Arc<Admit<T>>,
+    accepted: mpsc::Sender<T>,
+) {
+    let mut backoff = BACKOFF_FIRST;
+    loop {
+        // At the cap, peers wait in the kernel's backlog.
+        let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
+            return;
+        };
+        match poll_fn(|cx| listener.poll_accept(cx)).await {
+            Ok(incoming) => {
+                backoff = BACKOFF_FIRST;
+                start_handshake(incoming, place, &shared, &admit, &accepted);
+            }
+            // The peer has gone already: that says nothing about this side.
+            Err(error) if is_about_one_peer(&error) => {}
+            Err(error) => {
+                shared.tell(ServerEvent::AcceptFailed {
+                    error: Arc::new(error),
+                    retry_in: backoff,
+                });
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(BACKOFF_LONGEST);
+            }
+        }
+    }
+}
+
+fn start_handshake<T: Send + 'static>(
+    incoming: Incoming,
+    place: OwnedSemaphorePermit,
+    shared: &Arc<Shared>,
+    admit: &Arc<Admit<T>>,
+    accepted: &mpsc::Sender<T>,
+) {
+    let source = incoming.source().clone();
+    // The lock is held until the handshake is in the table: it cannot end before that.
+    let mut pending = shared.pending();
+    let evicted = pending.insert(&source, |id| {
+        let handshake = handshake(
+            id,
+            incoming,
+            place,
+            Arc::clone(shared),
+            Arc::clone(admit),
+            accepted.clone(),
+        );
+        Underway {
+            task: tokio::spawn(handshake).abort_handle(),
+            source: source.clone(),
+        }
+    });
+    drop(pending);
+    if let Some(Underway { task, source }) = evicted {
+        task.abort();
+        shared.tell(ServerEvent::Refused {
+            source,
+            identity: None,
+            reason: Arc::new(HandshakeError::Evicted),
+        });
+    }
+}
+
+async fn handshake<T: Send + 'static>(
+    id: u64,
+    incoming: Incoming,
+    place: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+    admit: Arc<Admit<T>>,
+    accepted: mpsc::Sender<T>,
+) {
+    let source = incoming.source().clone();
+    let mut known = None;
+    let time = shared.config.limits.handshake_time;
+    let admitted = tokio::time::timeout(time, async {
+        let established = match incoming {
+            Incoming::Established(established) => established,
+            Incoming::Handshake { opening, .. } => opening.await?,
+        };
+        known = Some(Identity::new(&established.evidence, &[]));
+        admit(established, place).await
+    });
+    let admitted = admitted.await.unwrap_or(Err(HandshakeError::Deadline(time)));
+    // From here on it is no longer pending: who has been authenticated does not give way.
+    if shared.pending().remove(id).is_none() {
+        return; // it gave way in this very moment, and that has been told
+    }
+    match admitted {
+        Ok(Admitted { identity, item }) => {
+            shared.tell(ServerEvent::Accepted { source, identity });
+            // Fails only when the server is gone.
+            let _ = accepted.send(item).await;
+        }
+        Err(reason) => {
+            let reason = Arc::new(reason);
+            shared.tell(ServerEvent::Refused {
+                source,
+                identity: known,
+                reason,
+            });
+        }
+    }
+}
+
+fn is_about_one_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NotConnected
+    )
+}
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(10);
+const BACKOFF_LONGEST: Duration = Duration::from_secs(1);

@@ -1,0 +1,218 @@
+//! Encoded bytes on their way out.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+/// Encoded bytes that wait to be written: small things copied into one buffer, large parts by reference.
+///
+/// A [`MessageEncoder`](crate::framing::MessageEncoder) appends to it; the connection writes it out with as few
+/// system calls as possible.
+///
+/// ```text
+/// copied:  [header a b c header ^ d header ^ e]        ^ = place of a shared part
+/// on the wire:   header a b c header SHARED1 d header SHARED2 e
+/// ```
+#[derive(Debug, Default)]
+pub struct WriteBuffer {
+    copied: Vec<u8>,
+    /// How much of `copied` has been written. Invariant: at most the place of the first shared part.
+    written: usize,
+    /// Shared parts with their places in `copied`, in ascending order.
+    shared: VecDeque<(usize, Bytes)>,
+    /// The bytes in `shared`.
+    shared_bytes: usize,
+}
+
+/// From this size on, sharing a part by reference is cheaper than copying it.
+pub const SHARE_FROM: usize = 16 << 10;
+
+impl WriteBuffer {
+    /// An empty buffer, which has allocated nothing.
+    pub fn new() -> WriteBuffer {
+        WriteBuffer::default()
+    }
+
+    /// The bytes that wait.
+    pub fn len(&self) -> usize {
+        self.copied.len() - self.written + self.shared_bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.written == self.copied.len() && self.shared.is_empty()
+    }
+
+    /// Appends a copy of `bytes`.
+    #[inline]
+    pub fn put_slice(&mut self, bytes: &[u8]) {
+        self.copied.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `additional` copied bytes.
+    #[inline]
+    pub fn reserve(&mut self, additional: usize) {
+        self.copied.reserve(additional);
+    }
+
+    /// Appends `bytes`: by reference from [`SHARE_FROM`] on, as a copy below.
+    #[inline]
+    pub fn put_bytes(&mut self, bytes: &Bytes) {
+        if bytes.len() < SHARE_FROM {
+            self.put_slice(bytes);
+        } else {
+            self.shared_bytes += bytes.len();
+            self.shared.push_back((self.copied.len(), bytes.clone()));
+        }
+    }
+
+    /// Copies everything that waits into one vector: for tests and for framings that wrap another.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut all = Vec::with_capacity(self.len());
+        let mut at = self.written;
+        for (place, bytes) in &self.shared {
+            all.extend_from_slice(&self.copied[at..*place]);
+            all.extend_from_slice(bytes);
+            at = *place;
+        }
+        all.extend_from_slice(&self.copied[at..]);
+        all
+    }
+
+    /// The waiting bytes as one slice, when no shared part is among them.
+    pub(crate) fn as_single_slice(&self) -> Option<&[u8]> {
+        self.shared.is_empty().then(|| &self.copied[self.written..])
+    }
+
+    /// Fills `slices` with what waits, in order, and returns how many were used.
+    pub(crate) fn fill_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        let mut at = self.written;
+        let end = (self.copied.len(), &[][..]);
+        let places = self
+            .shared
+            .iter()
+            .map(|(place, bytes)| (*place, &bytes[..]))
+            .chain([end]);
+        for (place, bytes) in places {
+            for slice in [&self.copied[at..place], bytes] {
+                if slice.is_empty() {
+                    continue;
+                }
+                if used == slices.len() {
+                    return used;
+                }
+                slices[used] = IoSlice::new(slice);
+                used += 1;
+            }
+            at = place;
+        }
+        used
+    }
+
+    /// Forgets `count` bytes, which have been written.
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        debug_assert!(count <= self.len(), "no more can have been written than waited");
+        while count > 0 {
+            let place = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
+            let step = count.min(place - self.written);
+            self.written += step;
+            count -= step;
+            if let Some((_, bytes)) = self.shared.front_mut().filter(|_| count > 0) {
+                let step = count.min(bytes.len());
+                let _written = bytes.split_to(step);
+                self.shared_bytes -= step;
+                count -= step;
+                if bytes.is_empty() {
+                    self.shared.pop_front();
+                }
+            }
+        }
+        if self.is_empty() {
+            self.copied.clear();
+            self.written = 0;
+        }
+    }
+
+    /// Gives large memory back, once nothing waits.
+    pub(crate) fn release_memory(&mut self) {
+        if self.is_empty() && self.copied.capacity() > KEEP_WHEN_IDLE {
+            self.copied = Vec::new();
+            self.shared = VecDeque::new();
+        }
+    }
+}
+
+/// An idle connection keeps at most this much of its write buffer.
+const KEEP_WHEN_IDLE: usize = 1 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shared(fill: u8) -> Bytes {
+        Bytes::from(vec![fill; SHARE_FROM + usize::from(fill)])
+    }
+
+    #[test]
+    fn small_parts_are_copied_and_large_ones_shared() {
+        let mut buffer = WriteBuffer::new();
+        let large = shared(1);
+        buffer.put_slice(b"head");
+        buffer.put_bytes(&large);
+        buffer.put_bytes(&Bytes::from_static(b"small"));
+        let mut slices = [IoSlice::new(&[]); 8];
+        assert_eq!(buffer.fill_slices(&mut slices), 3);
+        assert_eq!(&*slices[0], b"head");
+        assert_eq!(slices[1].as_ptr(), large.as_ptr());
+        assert_eq!(&*slices[2], b"small");
+    }
+
+    #[test]
+    fn two_shared_parts_in_a_row_stay_in_order() {
+        let mut buffer = WriteBuffer::new();
+        buffer.put_bytes(&shared(1));
+        buffer.put_bytes(&shared(2));
+        let mut slices = [IoSlice::new(&[]); 1];
+        assert_eq!(buffer.fill_slices(&mut slices), 1);
+        assert_eq!(slices[0][0], 1);
+        buffer.advance(SHARE_FROM + 1);
+        assert_eq!(buffer.to_vec(), shared(2));
+    }
+
+    proptest! {
+        #[test]
+        fn any_way_of_writing_gives_the_same_bytes(
+            parts in proptest::collection::vec((any::<bool>(), 0u8..40), 0..8),
+            steps in proptest::collection::vec(1usize..40_000, 1..40),
+        ) {
+            let mut buffer = WriteBuffer::new();
+            let mut expected = Vec::new();
+            for (large, fill) in parts {
+                if large {
+                    buffer.put_bytes(&shared(fill));
+                    expected.extend_from_slice(&shared(fill));
+                } else {
+                    buffer.put_slice(&vec![fill; fill.into()]);
+                    expected.extend_from_slice(&vec![fill; fill.into()]);
+                }
+            }
+            let mut written = Vec::new();
+            for step in steps.into_iter().cycle() {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let used = buffer.fill_slices(&mut slices);
+                let offered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).take(step).collect();
+                if offered.is_empty() {
+                    break;
+                }
+                written.extend_from_slice(&offered);
+                buffer.advance(offered.len());
+                prop_assert_eq!(buffer.len(), expected.len() - written.len());
+            }
+            prop_assert!(buffer.is_empty());
+            prop_assert_eq!(written, expected);
+        }
+    }
+}

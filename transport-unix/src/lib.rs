@@ -1,0 +1,37 @@
+//! Unix sockets whose peers the kernel identifies: the `unix` transport.
+//!
+//! ```text
+//! unix:///run/app.sock              a socket file, mode 0600 unless told otherwise
+//! unix:///run/app.sock?mode=0660    with another mode
+//! unix:@app                         a name in Linux's abstract namespace: no file, no mode
+//! ```
+//!
+//! Both sides learn the other's uid, gid and pid from the kernel (SO_PEERCRED): an unmodified ZeroMQ program that
+//! connects to `ipc:///run/app.sock` is identified without any change on its side.
+//!
+//! # Examples
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use transport_core::{Connect, Listen, Policy, Transports};
+//! use transport_unix::UnixTransport;
+//!
+//! let transports = Transports::new().with(UnixTransport::new());
+//! let mut server = Listen::new(&transports, "unix:@transport-unix-docs").policy(Policy::same_user()).start().await?;
+//! let client = Connect::new(&transports, "unix:@transport-unix-docs").server(Policy::same_user()).await?;
+//! let connection = server.accept().await.expect("the server goes on");
+//! assert_eq!(connection.identity(), client.identity());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod config;
+mod listener;
+mod place;
+mod stream;
+mod transport;
+
+pub use config::UnixConfig;
+pub use transport::UnixTransport;

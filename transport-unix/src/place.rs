@@ -1,0 +1,122 @@
+//! Where a Unix socket is: what an address says, checked.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+use transport_core::{Address, Location, TransportError};
+
+pub(crate) const SCHEME: &str = "unix";
+
+/// The place of a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    File(PathBuf),
+    /// Without the leading zero byte.
+    Abstract(String),
+}
+
+/// `sockaddr_un` has 108 bytes for the path; the last one is for the final zero, or the first for an abstract name.
+const LONGEST: usize = 107;
+
+impl Place {
+    pub(crate) fn of(address: &Address) -> Result<Place, TransportError> {
+        let error = |problem: String| TransportError::address(address, SCHEME, problem);
+        let (place, length) = match address.location() {
+            Location::Path(path) => (Place::File(path.clone()), path.as_os_str().as_bytes().len()),
+            Location::Abstract(name) => (Place::Abstract(name.clone()), name.len()),
+            _ => return Err(error("write unix:///absolute/path or unix:@name".to_owned())),
+        };
+        if length > LONGEST {
+            return Err(error(format!(
+                "its path has {length} bytes, a socket's may have {LONGEST}"
+            )));
+        }
+        for (key, _) in address.parameters() {
+            if key != "mode" {
+                return Err(error(format!(
+                    "it has no parameter {key:?}; the only one is mode"
+                )));
+            }
+        }
+        Ok(place)
+    }
+
+    /// The mode that the address asks for.
+    pub(crate) fn mode(address: &Address) -> Result<Option<u32>, TransportError> {
+        let Some(mode) = address.parameter("mode") else {
+            return Ok(None);
+        };
+        let parsed = u32::from_str_radix(mode, 8)
+            .ok()
+            .filter(|bits| *bits <= 0o777 && !mode.starts_with('+'));
+        let problem = || format!("the mode {mode:?} is not octal permission bits such as 0660");
+        parsed
+            .map(Some)
+            .ok_or_else(|| TransportError::address(address, SCHEME, problem()))
+    }
+
+    /// As tokio and the kernel take it: an abstract name behind a zero byte.
+    pub(crate) fn to_path(&self) -> PathBuf {
+        match self {
+            Place::File(path) => path.clone(),
+            Place::Abstract(name) => PathBuf::from(OsString::from_vec([b"\0", name.as_bytes()].concat())),
+        }
+    }
+
+    /// The socket file, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Place::File(path) => Some(path),
+            Place::Abstract(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(text: &str) -> Result<Place, String> {
+        Place::of(&text.parse().unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn files_and_abstract_names_are_told_apart() {
+        assert_eq!(place("unix:///run/a"), Ok(Place::File("/run/a".into())));
+        assert_eq!(place("unix:@a"), Ok(Place::Abstract("a".into())));
+        assert_eq!(
+            Place::Abstract("a".into()).to_path().as_os_str().as_bytes(),
+            b"\0a"
+        );
+        assert!(place("unix://run/a").unwrap_err().contains("absolute"));
+        assert!(place("unix:///run/a?x=1").unwrap_err().contains("\"x\""));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_says_so() {
+        assert!(place(&format!("unix:///{}", "a".repeat(106))).is_ok());
+        assert!(
+            place(&format!("unix:///{}", "a".repeat(107)))
+                .unwrap_err()
+                .contains("108 bytes")
+        );
+        assert!(place(&format!("unix:@{}", "a".repeat(107))).is_ok());
+        assert!(place(&format!("unix:@{}", "a".repeat(108))).is_err());
+    }
+
+    #[test]
+    fn modes_are_octal_permission_bits() {
+        let mode = |text: &str| Place::mode(&text.parse().unwrap());
+        assert_eq!(mode("unix:///a?mode=0660").unwrap(), Some(0o660));
+        assert_eq!(mode("unix:///a").unwrap(), None);
+        for bad in [
+            "unix:///a?mode=8",
+            "unix:///a?mode=1777",
+            "unix:///a?mode=",
+            "unix:///a?mode=%2B7",
+        ] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+    }
+}

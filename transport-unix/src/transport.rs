@@ -1,0 +1,77 @@
+//! Connecting and listening.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::UnixStream as TokioStream;
+use transport_core::{Address, BoxFuture, Established, Listener, Transport, TransportError};
+
+use crate::config::UnixConfig;
+use crate::listener::UnixListener;
+use crate::place::{Place, SCHEME};
+use crate::stream::establish;
+
+/// Unix sockets: `unix:///path` and `unix:@name`.
+///
+/// It proves the peer's uid, gid and pid to both sides. What a listening side shows is who called `listen()`, which
+/// for a socket made by a service manager is its uid 0.
+#[derive(Clone, Debug, Default)]
+pub struct UnixTransport {
+    config: UnixConfig,
+}
+
+impl UnixTransport {
+    /// With the default settings.
+    pub fn new() -> UnixTransport {
+        UnixTransport::default()
+    }
+
+    /// With settings of your own.
+    pub fn with_config(config: UnixConfig) -> UnixTransport {
+        UnixTransport { config }
+    }
+}
+
+impl Transport for UnixTransport {
+    fn scheme(&self) -> &'static str {
+        SCHEME
+    }
+
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
+        Box::pin(async move {
+            let path = Place::of(address)?.to_path();
+            let connected = connect(&path).await;
+            let established = connected.and_then(|stream| establish(stream));
+            established.map_err(|error| TransportError::io(format!("connect to {address}"), error))
+        })
+    }
+
+    fn listen<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
+        Box::pin(async move {
+            let place = Place::of(address)?;
+            let mode = Place::mode(address)?.unwrap_or(self.config.mode);
+            let listener = UnixListener::bind(place, mode, address.clone());
+            let listener =
+                listener.map_err(|error| TransportError::io(format!("listen at {address}"), error))?;
+            Ok(Box::new(listener) as Box<dyn Listener>)
+        })
+    }
+}
+
+/// A Unix socket whose backlog is full answers a connect that must not block with EAGAIN, and tells nobody when there is
+/// room again: all that can be done is to ask again. The caller has the deadline.
+async fn connect(path: &std::path::Path) -> io::Result<TokioStream> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match TokioStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            result => return result,
+        }
+    }
+}

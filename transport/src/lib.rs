@@ -1,0 +1,60 @@
+//! Authenticated messages between programs, by URL.
+//!
+//! Name an address, say who may be on the other side, and get a connection that carries messages and knows who the
+//! peer is:
+//!
+//! | address | what it proves | what it hides |
+//! |---|---|---|
+//! | `unix:///path`, `unix:@name` (feature `unix`, on by default) | the peer's uid, gid and pid, both ways | all, from other users |
+//! | `tcp://host:port` | nothing; a mechanism can | nothing: beyond loopback only when spelled out |
+//! | `mem://name` | that the peer is this process | all |
+//!
+//! The wire is ZMTP 3.1: any ZeroMQ program can be the peer on `tcp` and `unix`.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use transport::Policy;
+//!
+//! let mut server = transport::listen("unix:///run/app.sock").policy(Policy::uid(1000)).start().await?;
+//! while let Some(mut connection) = server.accept().await {
+//!     println!("{}", connection.identity());
+//!     tokio::spawn(async move {
+//!         while let Ok(Some(message)) = connection.recv().await {
+//!             if connection.send(&message).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! ```no_run
+//! # async fn ask() -> Result<(), Box<dyn std::error::Error>> {
+//! use transport::Policy;
+//!
+//! let mut connection = transport::connect("unix:///run/app.sock").server(Policy::same_user()).await?;
+//! connection.send("hello").await?;
+//! let answer = connection.recv().await?;
+//! # let _ = answer;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod table;
+
+pub use table::{connect, listen, transports};
+#[doc(inline)]
+pub use transport_core::{
+    Address, Claims, Connect, ConnectError, Connection, Identity, Limits, Listen, ListenError, Message,
+    MessageRef, Policy, Principal, Proof, RawConnection, RawServer, Receiver, RecvError, SendError, Sender,
+    Server, ServerEvent, ServerEvents, ServerHandle,
+};
+
+pub use transport_core as core;
+#[cfg(feature = "unix")]
+pub use transport_unix as unix;

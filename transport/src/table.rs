@@ -1,0 +1,76 @@
+//! The transports that this crate was compiled with, found by URL.
+
+use std::sync::LazyLock;
+
+use transport_core::mem::MemTransport;
+use transport_core::tcp::TcpTransport;
+use transport_core::{Connect, Listen, Transports};
+
+/// Connects to `address`: settings first, then `.await`.
+///
+/// # Examples
+///
+/// See the [crate's page](crate).
+pub fn connect(address: impl AsRef<str>) -> Connect {
+    Connect::new(&TRANSPORTS, address)
+}
+
+/// Listens at `address`: settings first, then [`start`](Listen::start).
+///
+/// # Examples
+///
+/// See the [crate's page](crate).
+pub fn listen(address: impl AsRef<str>) -> Listen {
+    Listen::new(&TRANSPORTS, address)
+}
+
+/// The table that [`connect`] and [`listen`] use: to add a transport of your own to a copy.
+///
+/// The names of `mem://` in it are this process's.
+pub fn transports() -> Transports {
+    TRANSPORTS.clone()
+}
+
+static TRANSPORTS: LazyLock<Transports> = LazyLock::new(|| {
+    let transports = Transports::new()
+        .with(TcpTransport::new())
+        .with(MemTransport::new());
+    #[cfg(feature = "unix")]
+    let transports = transports.with(transport_unix::UnixTransport::new());
+    #[cfg(not(feature = "unix"))]
+    let transports = transports.with_hint("unix", "enable the feature `unix` of the crate `transport`");
+    transports
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(scheme: &str) -> String {
+        TRANSPORTS
+            .lookup(scheme)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn an_unknown_scheme_names_the_known_ones() {
+        assert!(problem("quic").contains("known are mem, tcp"));
+    }
+
+    #[test]
+    #[cfg(not(feature = "unix"))]
+    fn a_scheme_whose_feature_is_off_names_the_feature() {
+        assert_eq!(
+            problem("unix"),
+            "the scheme \"unix\" is not in this build: enable the feature `unix` of the crate `transport`"
+        );
+    }
+
+    #[test]
+    #[cfg(feature = "unix")]
+    fn a_scheme_whose_feature_is_on_is_found() {
+        assert_eq!(problem("unix"), "");
+    }
+}
