@@ -8,6 +8,9 @@
 //! server  --------> greeting              waiting for an account store
 //! ```
 
+#[cfg(test)]
+mod replay;
+
 use std::io;
 use std::sync::Arc;
 use std::task::Poll;
