@@ -107,9 +107,10 @@ impl Connect {
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
         });
-        let time = config.limits.handshake_time;
-        let opened = tokio::time::timeout(time, open(connected?, &config)).await;
-        let opened = opened.map_err(|_| HandshakeError::Deadline(time))??;
+        let deadline = tokio::time::Instant::now() + config.limits.handshake_time;
+        let opened = open(connected?, &config, deadline)
+            .await
+            .map_err(|unopened| unopened.error)?;
         Ok(Connection::new(
             opened,
             &config.limits,

@@ -417,6 +417,19 @@ impl Receiver {
         }
         poll_fn(|cx| self.inbound.poll_recv_many(&mut self.end, messages, max, cx)).await
     }
+
+    /// Shows each message that has arrived to `visit`; see [`Connection::recv_each`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>)) -> Result<usize, RecvError> {
+        poll_fn(|cx| self.inbound.poll_recv_each(&mut self.end, &mut visit, cx)).await
+    }
 }
 
 impl Link for ReadEnd {

@@ -11,10 +11,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::alarm::{Alarm, now};
-use super::error::RecvError;
+use super::error::{Cut, RecvError};
 use super::life::Life;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
-use crate::message::Message;
+use crate::message::{Message, MessageRef};
 
 /// Reads bytes and decodes them.
 pub(super) struct Inbound {
@@ -24,6 +24,8 @@ pub(super) struct Inbound {
     read_size: usize,
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
     ended: bool,
+    /// An error that came behind messages, which were delivered first.
+    late_error: Option<FramingError>,
     alarm: Alarm,
 }
 
@@ -54,6 +56,7 @@ impl Inbound {
             input,
             read_size: STACK_READ,
             ended: false,
+            late_error: None,
             alarm: Alarm::default(),
         }
     }
@@ -61,7 +64,10 @@ impl Inbound {
     /// The next message, or the end as `Some(None)`, if its bytes have arrived already.
     #[inline]
     pub(super) fn try_recv<L: Link>(&mut self, link: &mut L) -> Result<Option<Option<Message>>, RecvError> {
-        while !self.ended {
+        if self.ended {
+            return self.after_end().map(|()| Some(None));
+        }
+        loop {
             match self.decoder.decode(&mut self.input) {
                 Ok(Some(Event::Message(message))) => return Ok(Some(Some(message))),
                 Ok(Some(event)) => answer(event, link),
@@ -69,7 +75,6 @@ impl Inbound {
                 Err(error) => return Err(self.end_with(error)),
             }
         }
-        Ok(Some(None))
     }
 
     pub(super) fn poll_recv<L: Link>(
@@ -95,25 +100,65 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
         let before = messages.len();
+        self.poll_batch(link, cx, |decoder, input, count| {
+            let decoded = decoder.decode_many(input, messages, max - *count);
+            *count = messages.len() - before;
+            decoded
+        })
+    }
+
+    pub(super) fn poll_recv_each<L: Link>(
+        &mut self,
+        link: &mut L,
+        visit: &mut impl FnMut(MessageRef<'_>),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        self.poll_batch(link, cx, |decoder, input, count| {
+            decoder.decode_each(input, &mut |message| {
+                *count += 1;
+                visit(message);
+            })
+        })
+    }
+
+    /// Decodes what has arrived, and reads until there is at least one message; `decode` counts them.
+    fn poll_batch<L: Link>(
+        &mut self,
+        link: &mut L,
+        cx: &mut Context<'_>,
+        mut decode: impl FnMut(
+            &mut dyn MessageDecoder,
+            &mut BytesMut,
+            &mut usize,
+        ) -> Result<Option<Event>, FramingError>,
+    ) -> Poll<Result<usize, RecvError>> {
+        if self.ended {
+            return Poll::Ready(self.after_end().map(|()| 0));
+        }
+        let mut count = 0;
         loop {
-            let room = max - (messages.len() - before);
-            let decoded = if self.ended {
-                return Poll::Ready(Ok(messages.len() - before));
-            } else {
-                self.decoder.decode_many(&mut self.input, messages, room)
-            };
-            match decoded {
+            match decode(&mut *self.decoder, &mut self.input, &mut count) {
                 Ok(Some(event)) => answer(event, link),
-                // What came before the error goes first: the decoder finds the error again.
-                _ if messages.len() > before => return Poll::Ready(Ok(messages.len() - before)),
-                Err(error) => return Poll::Ready(Err(self.end_with(error))),
+                Ok(None) if count > 0 => return Poll::Ready(Ok(count)),
                 Ok(None) => {
                     if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
                         return Poll::Ready(Ok(0));
                     }
                 }
+                Err(error) if count > 0 => {
+                    self.ended = true;
+                    self.late_error = Some(error);
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(self.end_with(error))),
             }
         }
+    }
+
+    /// Nothing more comes, but perhaps the reason.
+    #[cold]
+    fn after_end(&mut self) -> Result<(), RecvError> {
+        self.late_error.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Reads once; `Continue` when there may be something to decode, `Break` at the end.
@@ -136,18 +181,16 @@ impl Inbound {
                     });
                 }
                 Poll::Ready(Ok(_)) => {
-                    self.heard(life);
-                    return Poll::Ready(Ok(ControlFlow::Continue(())));
+                    return Poll::Ready(match self.heard(life) {
+                        Some(cut) => Err(self.end_with(RecvError::Cut(cut))),
+                        None => Ok(ControlFlow::Continue(())),
+                    });
                 }
-                Poll::Ready(Err(error)) => {
-                    self.ended = true;
-                    return Poll::Ready(Err(RecvError::Io(error)));
-                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.end_with(RecvError::Io(error)))),
                 Poll::Pending => {}
             }
             if let Some(cut) = life.poll_cut_for_recv(cx) {
-                self.ended = true;
-                return Poll::Ready(Err(RecvError::Cut(cut)));
+                return Poll::Ready(Err(self.end_with(RecvError::Cut(cut))));
             }
             if life.is_draining() {
                 return Poll::Ready(Ok(ControlFlow::Break(())));
@@ -169,7 +212,8 @@ impl Inbound {
             match rustix::net::recv(socket, &mut buffer, rustix::net::RecvFlags::DONTWAIT) {
                 Ok((_, length)) if length > 0 => {
                     self.input.extend_from_slice(&buffer[..length]);
-                    self.heard(life);
+                    // An order to close shows when the ordinary way waits.
+                    let _cut = self.heard(life);
                     return true;
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if start.elapsed() < time => {
@@ -190,9 +234,10 @@ impl Inbound {
         self.decoder.held_bytes() > 0
     }
 
-    fn heard(&mut self, life: &Life) {
+    /// Bytes arrived; the answer says whether the connection must close all the same.
+    fn heard(&mut self, life: &Life) -> Option<Cut> {
         self.decoder.heard(now());
-        life.set_unread(self.input.len() + self.decoder.held_bytes());
+        life.set_unread(self.input.len() + self.decoder.held_bytes())
     }
 
     fn poll_fill<R: AsyncRead + Unpin + ?Sized>(
@@ -237,7 +282,7 @@ impl Inbound {
         )
     }
 
-    fn end_with(&mut self, error: FramingError) -> RecvError {
+    fn end_with(&mut self, error: impl Into<RecvError>) -> RecvError {
         self.ended = true;
         error.into()
     }

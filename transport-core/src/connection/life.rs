@@ -195,18 +195,23 @@ impl Life {
             .is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
     }
 
-    /// Tells how many bytes arrived here and were not yet received by the application.
-    pub(super) fn set_unread(&self, unread: usize) {
-        let Some(member) = &self.member else { return };
-        let before = member.orders.unread.swap(unread, Ordering::Relaxed);
-        let total = &member.registry.unread;
+    /// Tells how many bytes arrived here and were not yet received by the application; the answer says whether the
+    /// connection must close now.
+    pub(super) fn set_unread(&self, unread: usize) -> Option<Cut> {
+        let Member { registry, orders, .. } = &**self.member.as_ref()?;
+        if let Some(cut) = orders.cut() {
+            return Some(cut); // its bytes have been given back
+        }
+        let before = orders.unread.swap(unread, Ordering::Relaxed);
+        let total = &registry.unread;
         if unread <= before {
             total.fetch_sub(before - unread, Ordering::Relaxed);
         } else if total.fetch_add(unread - before, Ordering::Relaxed) + (unread - before)
-            > member.registry.unread_limit
+            > registry.unread_limit
         {
-            member.registry.close_fullest();
+            registry.close_fullest();
         }
+        orders.cut()
     }
 }
 

@@ -24,11 +24,22 @@ pub(crate) struct Opened {
     pub(crate) input: BytesMut,
 }
 
-/// Authenticates the peer. The deadline is the caller's.
+/// A stream whose peer has not passed.
+pub(crate) struct Unopened {
+    pub(crate) error: HandshakeError,
+    pub(crate) farewell: Farewell,
+}
+
+/// What is left to say to a peer that has not passed.
+#[derive(Default)]
+pub(crate) struct Farewell(Option<(BoxStream, WriteBuffer)>);
+
+/// Authenticates the peer until `deadline`.
 pub(crate) async fn open(
     established: Established,
     config: &Arc<HandshakeConfig>,
-) -> Result<Opened, HandshakeError> {
+    deadline: tokio::time::Instant,
+) -> Result<Opened, Unopened> {
     let Established {
         mut stream,
         evidence,
@@ -38,17 +49,44 @@ pub(crate) async fn open(
     let mut handshake = Handshake::new(Arc::clone(config), evidence, claims);
     let mut input = BytesMut::new();
     let mut out = WriteBuffer::new();
-    match exchange(&mut stream, &mut handshake, &mut input, &mut out).await {
-        Ok(complete) => Ok(Opened {
+    let exchange = exchange(&mut stream, &mut handshake, &mut input, &mut out);
+    match tokio::time::timeout_at(deadline, exchange).await {
+        Ok(Ok(complete)) => Ok(Opened {
             stream,
             complete,
             source,
             input,
         }),
-        Err(error) => {
-            say_farewell(&mut stream, &out).await;
-            Err(error)
+        Ok(Err(error)) => Err(Unopened {
+            error,
+            farewell: Farewell(Some((stream, out))),
+        }),
+        Err(_) => Err(HandshakeError::Deadline(config.limits.handshake_time).into()),
+    }
+}
+
+impl From<HandshakeError> for Unopened {
+    fn from(error: HandshakeError) -> Unopened {
+        Unopened {
+            error,
+            farewell: Farewell::default(),
         }
+    }
+}
+
+impl Farewell {
+    /// Sends the last words, and waits a little for the peer to close: closing first, with bytes of the peer unread,
+    /// would reset the connection and take the words back.
+    pub(crate) async fn say(self) {
+        let Some((mut stream, out)) = self.0.filter(|(_, out)| !out.is_empty()) else {
+            return;
+        };
+        let farewell = async {
+            stream.write_all(&out.to_vec()).await?;
+            stream.shutdown().await?;
+            discard(&mut stream).await
+        };
+        let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
     }
 }
 
@@ -100,20 +138,6 @@ async fn read_some(stream: &mut BoxStream, input: &mut BytesMut) -> io::Result<u
         Poll::Ready(Ok(buffer.filled().len()))
     })
     .await
-}
-
-/// Sends the last words, and waits a little for the peer to close: closing first, with bytes of the peer unread, would
-/// reset the connection and take the words back.
-async fn say_farewell(stream: &mut BoxStream, out: &WriteBuffer) {
-    if out.is_empty() {
-        return;
-    }
-    let farewell = async {
-        stream.write_all(&out.to_vec()).await?;
-        stream.shutdown().await?;
-        discard(stream).await
-    };
-    let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
 /// Reads until the peer closes. The buffer is on the stack for each read only: as a local of the future it would make

@@ -1,26 +1,23 @@
 //! The accept loop: takes streams in, runs their handshakes under the caps, and hands over who passed.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::events::ServerEvent;
 use super::pending::Pending;
-use crate::connection::Registry;
+use crate::connection::{Registry, Unopened};
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
-use crate::transport::{Established, Incoming, Listener, Source};
+use crate::transport::{BoxFuture, Established, Incoming, Listener, Source};
 
-/// Makes what a server hands out (connections, or raw streams) of a stream that was taken in.
-pub(super) type Admit<T> = dyn Fn(
-        Established,
-        OwnedSemaphorePermit,
-    ) -> Pin<Box<dyn Future<Output = Result<Admitted<T>, HandshakeError>> + Send>>
+/// Makes what a server hands out (connections, or raw streams) of a stream that was taken in, before the deadline.
+pub(super) type Admit<T> = dyn Fn(Established, OwnedSemaphorePermit, Instant) -> BoxFuture<'static, Result<Admitted<T>, Unopened>>
     + Send
     + Sync;
 
@@ -43,6 +40,8 @@ pub(super) struct Shared {
 struct Underway {
     task: AbortHandle,
     source: Source,
+    /// Its refusal has been told, and only a farewell is left to say.
+    refused: bool,
 }
 
 impl Shared {
@@ -140,16 +139,24 @@ fn start_handshake<T: Send + 'static>(
         Underway {
             task: tokio::spawn(handshake).abort_handle(),
             source: source.clone(),
+            refused: false,
         }
     });
     drop(pending);
-    if let Some(Underway { task, source }) = evicted {
+    if let Some(Underway {
+        task,
+        source,
+        refused,
+    }) = evicted
+    {
         task.abort();
-        shared.tell(ServerEvent::Refused {
-            source,
-            identity: None,
-            reason: Arc::new(HandshakeError::Evicted),
-        });
+        if !refused {
+            shared.tell(ServerEvent::Refused {
+                source,
+                identity: None,
+                reason: Arc::new(HandshakeError::Evicted),
+            });
+        }
     }
 }
 
@@ -164,32 +171,40 @@ async fn handshake<T: Send + 'static>(
     let source = incoming.source().clone();
     let mut known = None;
     let time = shared.config.limits.handshake_time;
-    let admitted = tokio::time::timeout(time, async {
+    let deadline = Instant::now() + time;
+    let admitted = async {
         let established = match incoming {
             Incoming::Established(established) => established,
-            Incoming::Handshake { opening, .. } => opening.await?,
+            Incoming::Handshake { opening, .. } => match tokio::time::timeout_at(deadline, opening).await {
+                Ok(established) => established.map_err(HandshakeError::from)?,
+                Err(_) => return Err(HandshakeError::Deadline(time).into()),
+            },
         };
         known = Some(Identity::new(&established.evidence, &[]));
-        admit(established, place).await
-    });
-    let admitted = admitted.await.unwrap_or(Err(HandshakeError::Deadline(time)));
-    // From here on it is no longer pending: who has been authenticated does not give way.
-    if shared.pending().remove(id).is_none() {
-        return; // it gave way in this very moment, and that has been told
-    }
-    match admitted {
+        admit(established, place, deadline).await
+    };
+    match admitted.await {
         Ok(Admitted { identity, item }) => {
-            shared.tell(ServerEvent::Accepted { source, identity });
-            // Fails only when the server is gone.
-            let _ = accepted.send(item).await;
+            // From here on it is no longer pending: who has been authenticated does not give way.
+            if shared.pending().remove(id).is_some() {
+                shared.tell(ServerEvent::Accepted { source, identity });
+                // Fails only when the server is gone.
+                let _ = accepted.send(item).await;
+            }
         }
-        Err(reason) => {
-            let reason = Arc::new(reason);
+        Err(Unopened { error, farewell }) => {
+            // Until the farewell is said it counts, and can give way.
+            match shared.pending().get_mut(id) {
+                Some(underway) => underway.refused = true,
+                None => return, // it gave way in this very moment, and that has been told
+            }
             shared.tell(ServerEvent::Refused {
                 source,
                 identity: known,
-                reason,
+                reason: Arc::new(error),
             });
+            farewell.say().await;
+            shared.pending().remove(id);
         }
     }
 }

@@ -80,10 +80,10 @@ impl Server {
     pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig, spin: Duration) -> Server {
         Server {
             inner: Accepting::start(listener, config, move |shared| {
-                Arc::new(move |established, place| {
+                Arc::new(move |established, place, deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
-                        let opened = open(established, &shared.config).await?;
+                        let opened = open(established, &shared.config, deadline).await?;
                         let identity = opened.complete.identity.clone();
                         let life = shared.registry.join(place);
                         let item = Connection::new(opened, &shared.config.limits, life, spin);
@@ -108,7 +108,7 @@ impl RawServer {
     pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig) -> RawServer {
         RawServer {
             inner: Accepting::start(listener, config, move |shared| {
-                Arc::new(move |established: Established, place| {
+                Arc::new(move |established: Established, place, _deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
                         let Established {

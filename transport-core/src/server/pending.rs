@@ -39,7 +39,7 @@ impl<T> Pending<T> {
         evicted
     }
 
-    /// Takes a handshake out; false when it had given way already.
+    /// Takes a handshake out; `None` when it had given way already.
     pub(super) fn remove(&mut self, id: u64) -> Option<T> {
         let (group, stop) = self.handshakes.remove(&id)?;
         if let Some(count) = self.groups.get_mut(&group) {
@@ -49,6 +49,10 @@ impl<T> Pending<T> {
             }
         }
         Some(stop)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+        self.handshakes.get_mut(&id).map(|(_, stop)| stop)
     }
 
     /// Takes all out.

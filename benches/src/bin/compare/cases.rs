@@ -4,7 +4,7 @@
 //! no row of a case is simply not run for it, and ratios to it are then null.
 
 use crate::job::{Wire, Work};
-use crate::subjects::{codec, libzmq, raw, zeromq};
+use crate::subjects::{codec, libzmq, ours, raw, zeromq};
 
 /// One case: a piece of work that all its subjects do alike.
 pub(crate) struct Case {
@@ -34,6 +34,7 @@ const FAMILIES: &[Family] = &[
         wires: STREAMS,
         sizes: SIZES,
         subjects: &[
+            ("ours", ours::throughput),
             ("raw", raw::throughput),
             ("codec", codec::throughput),
             ("libzmq", libzmq::throughput),
@@ -46,6 +47,7 @@ const FAMILIES: &[Family] = &[
         wires: STREAMS,
         sizes: SIZES,
         subjects: &[
+            ("ours", ours::rtt),
             ("raw", raw::rtt),
             ("codec", codec::rtt),
             ("libzmq", libzmq::rtt),
@@ -57,7 +59,18 @@ const FAMILIES: &[Family] = &[
         unit: "us p50",
         wires: STREAMS,
         sizes: &[64],
-        subjects: &[("raw", raw::rtt_spin)],
+        subjects: &[
+            ("ours", ours::rtt_spin),
+            ("raw", raw::rtt),
+            ("raw-spin", raw::rtt_spin),
+        ],
+    },
+    Family {
+        kind: "senders16",
+        unit: "messages/s",
+        wires: STREAMS,
+        sizes: &[64],
+        subjects: &[("ours", ours::senders16), ("one-sender", ours::throughput)],
     },
 ];
 

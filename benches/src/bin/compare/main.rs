@@ -5,10 +5,14 @@
 //! - `job`: what a subject is asked to do and what it answers
 //! - `rounds`: sizing a run, and interleaving the subjects
 //! - `report`, `statistics`: turning the rounds into JSON lines and a table
+//! - `load`: noticing other programs at work meanwhile
+//! - `network`: a loopback without TCP pacing, where the machine's would pace
 //! - `pair`, `pin`, `sockets`: the two pinned threads every subject runs on, and std sockets between them
 
 mod cases;
 mod job;
+mod load;
+mod network;
 mod pair;
 mod pin;
 mod report;
@@ -27,8 +31,12 @@ use clap::Parser;
 use regex::Regex;
 
 use crate::job::Result;
+use crate::load::Load;
 use crate::report::Line;
 use crate::rounds::Plan;
+
+/// The share of a core that other processes may take before a case is called disturbed.
+const TOLERABLE_LOAD: f64 = 0.1;
 
 /// Measures the same work on several message libraries, side by side in one run.
 ///
@@ -54,6 +62,11 @@ struct Args {
     /// List the names of the cases with their subjects, and measure nothing.
     #[arg(long)]
     list: bool,
+
+    /// Stay in the machine's own network namespace, even if its TCP congestion control paces (bbr) and TCP
+    /// throughput then varies severalfold from connection to connection.
+    #[arg(long)]
+    host_network: bool,
 }
 
 fn main() -> ExitCode {
@@ -86,6 +99,9 @@ fn run(args: &Args) -> Result<usize> {
         }
         return Ok(0);
     }
+    if !args.host_network {
+        network::avoid_pacing();
+    }
 
     let plan = if args.quick {
         Plan {
@@ -108,12 +124,20 @@ fn run(args: &Args) -> Result<usize> {
     let mut lines: Vec<Line> = Vec::new();
     let mut failures = 0;
     for case in &cases {
+        let before = Load::now();
         let measured = rounds::measure(case, &plan);
+        let other_load = before.and_then(|before| Some(Load::now()?.of_others_since(&before)));
+        if let Some(load) = other_load.filter(|load| *load > TOLERABLE_LOAD) {
+            eprintln!(
+                "compare: {}: other processes took {load:.2} of a core, measure it again",
+                case.name
+            );
+        }
         for (subject, error) in &measured.failures {
             eprintln!("compare: {} {subject}: {error}", case.name);
         }
         failures += measured.failures.len();
-        for line in report::lines(case, measured.rounds) {
+        for line in report::lines(case, measured.rounds, other_load) {
             // Line by line, so that a long run can be watched and an interrupted one keeps what it has.
             writeln!(json, "{}", serde_json::to_string(&line)?)?;
             json.flush()?;

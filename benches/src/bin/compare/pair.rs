@@ -68,3 +68,18 @@ where
         _ => Err(complaints.join("; ").into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_complaint_of_a_side_is_answered_though_the_other_hangs() {
+        let (_open, never) = mpsc::channel::<()>();
+        let result: Result<((), ())> = run(move || Ok(never.recv()?), || Err("cannot bind".into()));
+        assert_eq!(
+            result.map_err(|error| error.to_string()),
+            Err("receiver: cannot bind".into())
+        );
+    }
+}

@@ -27,6 +27,8 @@ pub(crate) struct Line {
     rounds: usize,
     /// The rounds themselves, in their order: a spread does not tell an outlier from two modes.
     values: Vec<f64>,
+    /// How many cores other processes kept busy during the case: well above 0, the numbers are worthless.
+    other_load: Option<f64>,
 }
 
 /// The number of one round, and its p99 if it has one.
@@ -43,7 +45,11 @@ fn score(outcome: &mut Outcome) -> Option<(f64, Option<f64>)> {
 }
 
 /// A line for each subject, in the order of the case.
-pub(crate) fn lines(case: &Case, measured: Vec<(&'static str, Vec<Outcome>)>) -> Vec<Line> {
+pub(crate) fn lines(
+    case: &Case,
+    measured: Vec<(&'static str, Vec<Outcome>)>,
+    other_load: Option<f64>,
+) -> Vec<Line> {
     let mut lines = Vec::new();
     for (subject, mut outcomes) in measured {
         let scores: Vec<_> = outcomes.iter_mut().filter_map(score).collect();
@@ -61,6 +67,7 @@ pub(crate) fn lines(case: &Case, measured: Vec<(&'static str, Vec<Outcome>)>) ->
                 ratio_to_libzmq: None,
                 rounds: values.len(),
                 values,
+                other_load,
             });
         }
     }

@@ -110,3 +110,46 @@ fn run_checked(work: Work, job: &Job) -> Result<Outcome> {
     }
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Wire;
+
+    fn complete(job: &Job) -> Result<Outcome> {
+        Ok(Outcome::Flow {
+            elapsed: Duration::from_micros(job.count),
+            received: job.count,
+        })
+    }
+
+    fn lossy(job: &Job) -> Result<Outcome> {
+        Ok(Outcome::Flow {
+            elapsed: Duration::from_micros(job.count),
+            received: job.count - 1,
+        })
+    }
+
+    #[test]
+    fn a_subject_that_loses_a_message_has_no_number() {
+        let case = Case {
+            name: "throughput/tcp/64".into(),
+            unit: "messages/s",
+            wire: Wire::Tcp,
+            size: 64,
+            subjects: &[("lossy", lossy), ("complete", complete)],
+        };
+        let measured = measure(
+            &case,
+            &Plan {
+                rounds: 3,
+                target: Duration::from_millis(1),
+            },
+        );
+        assert_eq!(measured.failures, [("lossy", "63 of 64 messages arrived".into())]);
+        let [(name, outcomes)] = measured.rounds.as_slice() else {
+            panic!("one subject is left")
+        };
+        assert_eq!((*name, outcomes.len()), ("complete", 3));
+    }
+}

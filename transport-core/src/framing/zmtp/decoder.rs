@@ -1,6 +1,6 @@
 //! Frames to messages and control events.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use smallvec::{SmallVec, smallvec};
 
 use super::command;
@@ -8,7 +8,7 @@ use super::frame::{COMMAND, Header, MORE};
 use super::heartbeat::Heartbeat;
 use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
 use crate::limits::{Limits, PART_OVERHEAD};
-use crate::message::Message;
+use crate::message::{Lent, Message, MessageRef};
 
 use std::time::Instant;
 
@@ -130,7 +130,7 @@ impl ZmtpDecoder {
     fn next_in_chunk(&mut self) -> Result<Option<Event>, FramingError> {
         while let Some(header) = Header::read(&self.chunk[self.at..]) {
             let start = self.at + header.length;
-            let end = start + usize::try_from(header.body).unwrap_or(usize::MAX);
+            let end = self.at + frame_length(header);
             self.at = end;
             let body = self.chunk.slice(start..end);
             if self.opener.is_none() && header.flags & (MORE | COMMAND) == 0 && self.parts.is_empty() {
@@ -141,6 +141,29 @@ impl ZmtpDecoder {
             }
         }
         Ok(None)
+    }
+
+    /// Shows the whole messages of one part at the front of `input`, and returns how many bytes they took.
+    #[inline]
+    fn lend_messages(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> usize {
+        let mut at = 0;
+        if self.opener.is_some() || !self.parts.is_empty() {
+            return at;
+        }
+        while let Some(header) =
+            Header::read(&input[at..]).filter(|header| header.flags & (MORE | COMMAND) == 0)
+        {
+            if self.check(header).is_err() {
+                break; // the caller finds it again
+            }
+            let end = at + frame_length(header);
+            let Some(body) = input.get(at + header.length..end) else {
+                break;
+            };
+            at = end;
+            visit(MessageRef(Lent::Slice(body)));
+        }
+        at
     }
 
     /// A frame of a multipart message, a command, or a sealed frame.
@@ -194,6 +217,41 @@ impl MessageDecoder for ZmtpDecoder {
         }
     }
 
+    /// Without the detour over `chunk`: whole messages of one part are lent where they lie in `input`.
+    fn decode_each(
+        &mut self,
+        input: &mut BytesMut,
+        visit: &mut dyn FnMut(MessageRef<'_>),
+    ) -> Result<Option<Event>, FramingError> {
+        while let Some(event) = self.next_in_chunk()? {
+            match event {
+                Event::Message(message) => visit((&message).into()),
+                other => return Ok(Some(other)),
+            }
+        }
+        self.chunk = Bytes::new();
+        self.at = 0;
+        loop {
+            let lent = self.lend_messages(input, visit);
+            input.advance(lent);
+            let Some(header) = Header::read(input) else {
+                return Ok(None);
+            };
+            let taken = self.check(header)?;
+            let frame = frame_length(header);
+            if input.len() < frame {
+                return Ok(None);
+            }
+            self.scanned = taken;
+            let body = input.split_to(frame).freeze().slice(header.length..);
+            match self.uncommon_frame(header.flags, body)? {
+                Some(Event::Message(message)) => visit((&message).into()),
+                None => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
     fn is_mid_message(&self, input: &BytesMut) -> bool {
         !input.is_empty() || !self.parts.is_empty()
     }
@@ -218,6 +276,14 @@ impl MessageDecoder for ZmtpDecoder {
     fn on_deadline(&mut self, now: Instant) -> Result<Option<Control>, FramingError> {
         self.heartbeat.on_deadline(now)
     }
+}
+
+/// The bytes of a frame whose header has been checked: its body is then bounded by a limit, which is a usize.
+#[inline]
+fn frame_length(header: Header) -> usize {
+    header
+        .length
+        .saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
 }
 
 impl MessageLimits {
@@ -375,6 +441,49 @@ mod tests {
             decoder.decode_many(&mut input, &mut received, usize::MAX).unwrap();
             prop_assert!(!decoder.is_mid_message(&input));
             prop_assert_eq!(received, sent);
+        }
+
+        #[test]
+        fn lending_gives_the_same_messages_as_decoding(
+            bytes in proptest::collection::vec(prop_oneof![0u8..8, Just(4), any::<u8>()], 0..200),
+            cut in 0usize..200,
+            taken_before in 0usize..3,
+        ) {
+            let (one, two) = bytes.split_at(cut.min(bytes.len()));
+            let mut expected = Vec::new();
+            let mut plain = decoder(1000, 4);
+            let mut input = BytesMut::from(&bytes[..]);
+            let end = loop {
+                match plain.decode(&mut input) {
+                    Ok(Some(Event::Message(message))) => expected.push(message),
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            let mut lent = Vec::new();
+            let mut lending = decoder(1000, 4);
+            let mut input = BytesMut::from(one);
+            let mut failed = None;
+            for _ in 0..taken_before {
+                match lending.decode(&mut input) {
+                    Ok(Some(Event::Message(message))) => lent.push(message),
+                    Ok(_) => {}
+                    Err(error) => failed = failed.or(Some(error)),
+                }
+            }
+            for more in [&[][..], two] {
+                input.extend_from_slice(more);
+                while failed.is_none() {
+                    match lending.decode_each(&mut input, &mut |message| lent.push(message.to_message())) {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break,
+                        Err(error) => failed = Some(error),
+                    }
+                }
+            }
+            prop_assert_eq!(lent, expected);
+            prop_assert_eq!(failed, end);
         }
 
         #[test]

@@ -4,6 +4,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod libzmq;
+pub(crate) mod ours;
 pub(crate) mod raw;
 pub(crate) mod runtime;
 pub(crate) mod zeromq;

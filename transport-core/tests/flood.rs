@@ -1,0 +1,79 @@
+//! Ten thousand peers that say nothing.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use tokio::io::AsyncWriteExt as _;
+use transport_core::{HandshakeError, Limits, ServerEvent};
+
+const SILENT: usize = 10_000;
+
+fn raise_open_files() -> bool {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let needed = SILENT as u64 + 2000;
+    if limit.current.is_none_or(|current| current >= needed) {
+        return true;
+    }
+    limit.current = limit.maximum;
+    let raised = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone()).is_ok();
+    raised && limit.current.is_none_or(|current| current >= needed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_silent_peers_are_freed_and_a_good_one_gets_in_meanwhile() {
+    if !raise_open_files() {
+        eprintln!(
+            "skipped: this needs {} open files, and the limit cannot be raised",
+            SILENT + 2000
+        );
+        return;
+    }
+    let limits = Limits::default().with_handshake_time(Duration::from_secs(3));
+    let mut server = listen().limits(limits).start().await.unwrap();
+    let mut events = server.events();
+    let address = address(&server);
+    let flood = tokio::spawn(async move {
+        let mut silent = Vec::with_capacity(SILENT);
+        for _ in 0..SILENT {
+            silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+        }
+        silent
+    });
+    let counting = tokio::spawn(async move {
+        let (mut evicted, mut late, mut gap) = (0, 0, 0);
+        while evicted + late + gap < SILENT {
+            match events.next().await.unwrap() {
+                transport_core::EventOrGap::Event(ServerEvent::Refused { reason, .. }) => match *reason {
+                    HandshakeError::Evicted => evicted += 1,
+                    HandshakeError::Deadline(_) => late += 1,
+                    ref other => panic!("{other}"),
+                },
+                transport_core::EventOrGap::Event(_) => {}
+                transport_core::EventOrGap::Gap(count) => gap += usize::try_from(count).unwrap(),
+            }
+        }
+        (evicted, late, gap)
+    });
+    // From the same address, in the middle of it.
+    let mut good = 0;
+    while !flood.is_finished() || good < 20 {
+        let mut peer = tokio::net::TcpStream::connect(address).await.unwrap();
+        peer.write_all(&[greeting("NULL"), ready(), b"\x00\x02ok".to_vec()].concat())
+            .await
+            .unwrap();
+        let mut connection = tokio::time::timeout(NET, server.accept()).await.unwrap().unwrap();
+        assert_eq!(connection.recv().await.unwrap().unwrap()[0], "ok");
+        good += 1;
+    }
+    let silent = flood.await.unwrap();
+    let (evicted, late, gap) = tokio::time::timeout(NET, counting).await.unwrap().unwrap();
+    assert!(
+        evicted + gap > 0 && late <= 256,
+        "evicted {evicted}, late {late}, events lost {gap}"
+    );
+    for mut peer in silent {
+        read_to_end(&mut peer).await;
+    }
+}
