@@ -184,9 +184,9 @@ impl fmt::Display for Address {
         match &self.location {
             Location::HostPort { host, port } if host.contains(':') => write!(f, "//[{host}]:{port}")?,
             Location::HostPort { host, port } => write!(f, "//{host}:{port}")?,
-            Location::Path(path) => write!(f, "//{}", encode(&path.to_string_lossy()))?,
-            Location::Abstract(name) => write!(f, "@{}", encode(name))?,
-            Location::Name(name) => write!(f, "//{}", encode(name))?,
+            Location::Path(path) => write!(f, "//{}", encode_path(&path.to_string_lossy()))?,
+            Location::Abstract(name) => write!(f, "@{}", encode_name(name))?,
+            Location::Name(name) => write!(f, "//{}", encode_name(name))?,
         }
         for (i, (key, value)) in self.parameters.iter().enumerate() {
             let mark = if i == 0 { '?' } else { '&' };
@@ -269,8 +269,6 @@ fn parse_location(place: &str) -> Result<Location, AddressProblem> {
             port: parse_port(port)?,
         });
     }
-    // A leading `@`, `/` or `[`, or a `:`, must not come in through percent-encoding: such a name would not
-    // be the same address when printed and parsed again, so those characters stay encoded in Display.
     Ok(Location::Name(decode(place)?))
 }
 
@@ -313,12 +311,14 @@ fn decode(text: &str) -> Result<String, AddressProblem> {
     Ok(decoded.into_owned())
 }
 
-fn encode(text: &str) -> impl fmt::Display + '_ {
-    // Slashes and `@` are plain inside a path or after the first character, but a bare name that starts with
-    // one would read as another kind of place; encoding them everywhere but in paths keeps the rule simple.
-    const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?');
+fn encode_path(text: &str) -> impl fmt::Display + '_ {
+    utf8_percent_encode(text, PATH)
+}
+
+/// A name that starts with `/`, `@` or `[`, or has a colon, would read as another kind of place.
+fn encode_name(text: &str) -> impl fmt::Display + '_ {
     const NAME: &AsciiSet = &PATH.add(b':').add(b'@').add(b'/').add(b'[');
-    utf8_percent_encode(text, if text.starts_with('/') { PATH } else { NAME })
+    utf8_percent_encode(text, NAME)
 }
 
 fn encode_parameter(text: &str) -> impl fmt::Display + '_ {
@@ -336,6 +336,7 @@ fn shorten(text: &str) -> String {
 }
 
 const MAX_LENGTH: usize = 4096;
+const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?');
 
 #[cfg(test)]
 mod tests {
@@ -410,6 +411,19 @@ mod tests {
         assert_eq!(address.parameter("x"), Some(""));
         assert_eq!(address.parameter("y"), None);
         assert_eq!(address.with_scheme("unix").unwrap().scheme(), "unix");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_another_place_stays_a_name() {
+        for text in [
+            "mem://%2Fx",
+            "mem://%40x",
+            "mem://%5Bx",
+            "mem://a%3A1",
+            "unix:@a%3Fb",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
     }
 
     proptest! {

@@ -23,6 +23,9 @@ mod connect;
 mod connection;
 mod evidence;
 pub mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod glob;
 mod handshake;
 mod identity;

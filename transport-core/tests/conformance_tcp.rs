@@ -1,10 +1,13 @@
 //! The suite of all transports, over TCP.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use transport_conformance::{Expected, Harness};
 use transport_core::tcp::TcpTransport;
-use transport_core::{Protection, Transports};
+use transport_core::{Connect, Listen, Policy, Protection, Transports};
 
 struct TcpHarness;
 
@@ -70,6 +73,8 @@ transport_conformance::tests! {
     messages_of_every_shape_make_the_round_trip,
     messages_of_several_senders_stay_in_order,
     a_dropped_recv_loses_nothing,
+    several_messages_are_received_at_once,
+    spinning_receives_the_same_messages,
     a_connection_can_be_taken_apart,
     a_dropped_send_sends_all_or_nothing,
     a_dropped_send_of_a_sender_sends_all_or_nothing,
@@ -83,8 +88,36 @@ transport_conformance::tests! {
     denial_is_seen_on_both_sides,
     a_client_refuses_a_server_that_its_policy_denies,
     a_raw_server_hands_over_stream_and_identity,
+    peers_beyond_the_cap_wait_until_there_is_room,
     shutdown_lets_connections_finish,
     shutdown_cuts_who_does_not_finish,
     shutdown_frees_the_address,
+    shutdown_does_not_wait_for_who_was_never_handed_over,
+    the_last_event_says_that_the_server_stopped,
     dropping_a_server_leaves_its_connections_open,
+}
+
+/// What lies in the kernel has arrived, whether or not the runtime has looked there yet.
+#[tokio::test(flavor = "current_thread")]
+async fn what_the_kernel_has_when_the_server_drains_is_received() {
+    let transports = TcpHarness.transports();
+    let listen = Listen::new(&transports, TcpHarness.address()).policy(Policy::danger_anyone());
+    let mut server = listen.start().await.unwrap();
+    let address = server.local_address().to_string();
+    let client = Connect::new(&transports, address).server(Policy::danger_anyone());
+    let (client, served) = tokio::join!(client, server.accept());
+    let (mut client, mut served) = (client.unwrap(), served.unwrap());
+    assert!(poll_once(served.recv()).is_none());
+    client.send("on its way").await.unwrap();
+    let handle = server.handle();
+    assert!(poll_once(handle.shutdown(Duration::from_secs(10))).is_none());
+    let message = served.recv().await.unwrap().expect("it had arrived");
+    assert_eq!(message.to_text(), Some("on its way"));
+}
+
+fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }

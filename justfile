@@ -1,0 +1,66 @@
+# The commands of this project: `just` lists them. CI runs `just ci` (see .ci/run).
+
+default:
+    @just --list
+
+# What CI runs, in its order
+ci: fmt lint doc test tour interop outside fuzz-build
+
+# Formatting
+fmt:
+    cargo fmt --all --check
+
+# Lints, warnings denied
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy -p transport --no-default-features --all-targets -- -D warnings
+    cargo clippy -p benches --features peers --all-targets -- -D warnings
+
+# Documentation, warnings denied
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The ordinary tests: the README's command, and the facade without its features
+test:
+    cargo test --workspace
+    cargo test -p transport --no-default-features
+
+# The tour: the README's other command
+tour:
+    cargo run --release -p quickstart
+
+# Tests against programs that others wrote; skipping is failing
+interop:
+    INTEROP=required cargo test -p interop
+
+# The crates as a stranger uses them: by path, each feature alone
+outside:
+    INTEROP=required cargo test -p interop --test outside
+
+# The fuzz targets build
+fuzz-build:
+    cargo check --manifest-path fuzz/Cargo.toml
+
+# Criterion benches, no peers needed
+bench:
+    cargo bench
+
+# Side by side with other libraries: needs a C++ compiler
+compare *ARGS:
+    cargo run --release -p benches --features peers --bin compare -- {{ARGS}}
+
+# Each fuzz target for so many seconds; new inputs land in fuzz/generated
+fuzz SECONDS="600":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in address zmtp_handshake zmtp_decoder; do
+        mkdir -p "fuzz/generated/$target"
+        cargo fuzz run --sanitizer none "$target" "fuzz/generated/$target" "fuzz/corpus/$target" -- -max_total_time={{SECONDS}}
+    done
+
+# Licences and advisories of dependencies (needs cargo-deny)
+deny:
+    cargo deny check
+
+# Everything, the long things too
+full: ci bench (compare "--quick") (fuzz "600")

@@ -1,0 +1,144 @@
+//! What the fuzz targets check: for `fuzz/` and the test that replays its corpus. Not part of the API.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+
+use crate::address::Address;
+use crate::claims::Claims;
+use crate::evidence::{Evidence, Protection};
+use crate::framing::zmtp::Zmtp;
+use crate::framing::{Event, FramingFactory as _, Role};
+use crate::handshake::{Handshake, HandshakeConfig, Progress};
+use crate::limits::Limits;
+use crate::mechanism::{Null, Passwords, PlainClient, PlainServer, SharedMechanism};
+use crate::message::Message;
+use crate::policy::Policy;
+use crate::write_buffer::WriteBuffer;
+
+/// No text panics, and what parses prints and parses to the same.
+pub fn address(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(address) = text.parse::<Address>() {
+        assert_eq!(
+            address.to_string().parse::<Address>().as_ref(),
+            Ok(&address),
+            "{text:?}"
+        );
+    }
+}
+
+/// No bytes of an unauthenticated peer panic, whatever the role and mechanism; the first byte chooses those and how the
+/// bytes are cut. What is sent in return stays small.
+pub fn zmtp_handshake(bytes: &[u8]) {
+    let Some((&choice, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let role = if choice & 1 == 0 {
+        Role::Server
+    } else {
+        Role::Client
+    };
+    let plain: SharedMechanism = match role {
+        Role::Server => Arc::new(PlainServer::new(Passwords::new().with_user("a", "b"))),
+        Role::Client => Arc::new(PlainClient::new("a", "b")),
+    };
+    let mechanisms = if choice & 2 == 0 {
+        vec![Arc::new(Null) as SharedMechanism]
+    } else {
+        vec![plain]
+    };
+    let limits = Limits::default();
+    let config = HandshakeConfig {
+        role,
+        mechanisms,
+        framing: Arc::new(Zmtp::new()),
+        policy: Policy::danger_anyone(),
+        limits: limits.clone(),
+        danger_plaintext: true,
+    };
+    let now = Instant::now();
+    let evidence = Evidence::new(Protection::Loopback);
+    let mut handshake = Handshake::new(Arc::new(config), evidence, Claims::new());
+    let mut out = WriteBuffer::new();
+    let mut input = BytesMut::new();
+    if handshake.start(&mut out, now).is_err() {
+        return;
+    }
+    for piece in bytes.chunks(1 + usize::from(choice >> 2)) {
+        input.extend_from_slice(piece);
+        match handshake.receive(&mut input, &mut out, now) {
+            Ok(Progress::More) => {}
+            Ok(Progress::Wait | Progress::Complete(_)) | Err(_) => break,
+        }
+        assert!(
+            input.len() <= limits.handshake_frame + 64,
+            "bytes gather before authentication"
+        );
+    }
+    assert!(out.len() < 2048, "a stranger gets little in return");
+}
+
+/// No bytes panic; cutting them, taking many at once and lending give the same messages; encoding what was decoded and
+/// decoding it again does too.
+pub fn zmtp_decoder(bytes: &[u8]) {
+    let Some((&choice, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let whole = decode(&[bytes]);
+    let cut = bytes.len() * usize::from(choice) / 256;
+    assert_eq!(decode(&[&bytes[..cut], &bytes[cut..]]), whole);
+    let mut lent = Vec::new();
+    let mut halves = halves();
+    let mut input = BytesMut::from(bytes);
+    let error = loop {
+        match halves
+            .decoder
+            .decode_each(&mut input, &mut |message| lent.push(message.to_message()))
+        {
+            Ok(Some(_)) => {}
+            Ok(None) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    assert_eq!((&lent, &error), (&whole.0, &whole.1));
+
+    let mut out = WriteBuffer::new();
+    for message in &lent {
+        assert!(halves.encoder.encode(message.into(), &mut out).is_ok());
+    }
+    assert_eq!(decode(&[&out.to_vec()]), (lent, None));
+}
+
+fn decode(pieces: &[&[u8]]) -> (Vec<Message>, Option<String>) {
+    let mut halves = halves();
+    let mut input = BytesMut::new();
+    let mut messages = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            match halves.decoder.decode(&mut input) {
+                Ok(Some(Event::Message(message))) => messages.push(message),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error.to_string())),
+            }
+        }
+    }
+    (messages, None)
+}
+
+fn halves() -> crate::framing::Halves {
+    let limits = Limits::default()
+        .with_message(1 << 16)
+        .with_parts(16)
+        .with_ping_after(Duration::from_secs(1));
+    let framing = Zmtp::new().framing(Role::Server, &["NULL"], &limits);
+    match framing.into_halves(None, &limits, Instant::now()) {
+        Ok(halves) => halves,
+        Err(error) => unreachable!("ZMTP without a seal can always be split: {error}"),
+    }
+}
