@@ -1,1 +1,28 @@
-//! interop
+//! The set-up for tests against ZeroMQ libraries that other people wrote.
+//!
+//! ```text
+//! Python    an interpreter with pyzmq, in a virtual environment made on demand
+//!   Peer    a Python script as a child process, talked with in lines of JSON
+//!     Pyzmq a libzmq socket in such a child
+//! Wire      where to meet: tcp or ipc
+//! Wiretap   what both sides really say
+//! ```
+//!
+//! The tests are in `tests/`: `pyzmq`, `zeromq_crate` and `outside`. See the README for how to run them.
+#![forbid(unsafe_code)]
+
+mod bounded;
+mod peer;
+mod python;
+mod pyzmq;
+mod skip;
+mod wire;
+mod wiretap;
+
+pub use bounded::bounded;
+pub use peer::Peer;
+pub use python::Python;
+pub use pyzmq::Pyzmq;
+pub use skip::skip;
+pub use wire::{Place, Wire, to_ours, to_zmq};
+pub use wiretap::{Direction, Wiretap};

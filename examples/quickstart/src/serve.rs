@@ -1,0 +1,121 @@
+//! `quickstart serve`: an echo server that says who comes.
+
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use transport::core::EventOrGap;
+use transport::{Connection, Listen, ListenError, Server, ServerEvent, ServerEvents};
+
+use crate::cli::{ServeOptions, any_of};
+use crate::echo::echo;
+use crate::event_log::{self, Event, EventLog};
+use crate::passwords;
+use crate::problem::{Problem, chain};
+use crate::proofs::Seen;
+use crate::signals::StopSignals;
+
+/// How long connections may take to end: a little more than closing one takes at most.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Serves until SIGINT or SIGTERM, or until nobody reads the log any more.
+pub(crate) async fn run(options: ServeOptions) -> Result<(), Problem> {
+    let mut signals = StopSignals::new()?;
+    if options.allow.is_empty() {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(io::stderr(), "{}", nobody_may_in(&options));
+    }
+    let mut server = listen(options)?.start().await.map_err(explain)?;
+    let mut events = server.events();
+    let (log, writer) = event_log::start();
+    log.tell(Event::Listening {
+        address: server.local_address().to_string(),
+    });
+    tokio::select! {
+        () = accept(&mut server, &log) => {}
+        () = tell(&mut events, &log) => {}
+        () = signals.recv() => {}
+        () = log.closed() => {}
+    }
+    let drained = server.shutdown(GRACE).await;
+    log.tell(Event::Stopped { cut: drained.cut });
+    Ok(log.finish(writer).await?)
+}
+
+fn listen(options: ServeOptions) -> Result<Listen, Problem> {
+    let mut listen = transport::listen(options.address.to_string()).policy(any_of(options.allow));
+    if let Some(file) = &options.plain_file {
+        listen = listen.mechanism(passwords::server(file)?);
+    }
+    if options.danger_plaintext {
+        listen = listen.danger_plaintext();
+    }
+    Ok(listen)
+}
+
+/// Hands each peer to a task of its own.
+async fn accept(server: &mut Server, log: &EventLog) {
+    while let Some(connection) = server.accept().await {
+        tokio::spawn(serve_peer(connection, log.clone()));
+    }
+}
+
+async fn serve_peer(mut connection: Connection, log: EventLog) {
+    let identity = connection.identity().to_string();
+    let source = connection.source().to_string();
+    log.tell(Event::Accepted {
+        peer: Seen::of(connection.identity()),
+        source: source.clone(),
+    });
+    let mut messages = 0;
+    let outcome = match echo(&mut connection, &mut messages).await {
+        Ok(()) => connection.close().await.map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    log.tell(Event::Closed {
+        identity,
+        source,
+        messages,
+        reason: outcome.err().map(|problem| chain(&*problem)),
+    });
+}
+
+/// Tells what the server does beside accepting.
+async fn tell(events: &mut ServerEvents, log: &EventLog) {
+    while let Some(event) = events.next().await {
+        match event {
+            EventOrGap::Event(ServerEvent::Refused {
+                source,
+                identity,
+                reason,
+            }) => log.tell(Event::Refused {
+                reason: chain(&*reason),
+                identity: identity.map(|identity| identity.to_string()),
+                source: source.to_string(),
+            }),
+            EventOrGap::Event(ServerEvent::AcceptFailed { error, .. }) => log.tell(Event::AcceptFailed {
+                reason: chain(&*error),
+            }),
+            EventOrGap::Gap(events) => log.lost(events),
+            // Accepted is told by the peer's task, so that it comes before Closed; Stopped at the very end.
+            EventOrGap::Event(_) => {}
+        }
+    }
+}
+
+fn nobody_may_in(options: &ServeOptions) -> String {
+    let example = if options.plain_file.is_some() {
+        "user:NAME".to_owned()
+    } else if options.address.scheme() == "unix" {
+        format!("uid:{}", rustix::process::geteuid().as_raw())
+    } else {
+        "anyone".to_owned()
+    };
+    format!("quickstart: without --allow every peer is refused; write for example --allow {example}")
+}
+
+fn explain(error: ListenError) -> Problem {
+    match error {
+        ListenError::Unprotected(error) => format!("{error} (here: --danger-plaintext)").into(),
+        error => error.into(),
+    }
+}

@@ -1,0 +1,88 @@
+//! A few lines with each crate and each feature.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "core")]
+pub mod core_alone {
+    //! The spine, with the transports that it brings.
+
+    use transport_core::mem::MemTransport;
+    use transport_core::tcp::TcpTransport;
+    use transport_core::{Connect, Connection, Limits, Listen, Policy, Server, Transports};
+
+    /// The transports of core.
+    pub fn transports() -> Transports {
+        Transports::new()
+            .with(TcpTransport::new())
+            .with(MemTransport::new())
+    }
+
+    /// A server within the process.
+    pub async fn serve() -> Result<Server, transport_core::ListenError> {
+        let listen = Listen::new(&transports(), "mem://outside");
+        listen
+            .policy(Policy::same_process())
+            .limits(Limits::default().with_parts(2))
+            .start()
+            .await
+    }
+
+    /// Its client.
+    pub async fn ask() -> Result<Connection, transport_core::ConnectError> {
+        Connect::new(&transports(), "mem://outside")
+            .server(Policy::same_process())
+            .await
+    }
+}
+
+#[cfg(feature = "unix")]
+pub mod unix_alone {
+    //! Unix sockets.
+
+    use transport_unix::{UnixConfig, UnixTransport};
+
+    /// Sockets for a group.
+    pub fn for_a_group() -> UnixTransport {
+        UnixTransport::with_config(UnixConfig::default().with_mode(0o660))
+    }
+}
+
+#[cfg(all(feature = "core", feature = "unix"))]
+pub mod core_with_unix {
+    //! A transport crate added to core.
+
+    /// Core's transports and Unix sockets.
+    pub fn transports() -> transport_core::Transports {
+        crate::core_alone::transports().with(crate::unix_alone::for_a_group())
+    }
+}
+
+#[cfg(feature = "facade")]
+pub mod facade {
+    //! All by URL.
+
+    use transport::{Message, Policy};
+
+    /// Says hello, and waits for the answer.
+    pub async fn hello(address: &str) -> Result<Option<Message>, Box<dyn std::error::Error>> {
+        let mut connection = transport::connect(address)
+            .server(Policy::danger_anyone())
+            .await?;
+        connection.send("hello").await?;
+        Ok(connection.recv().await?)
+    }
+
+    /// The facade shows core as it is.
+    pub fn transports() -> transport::core::Transports {
+        transport::transports()
+    }
+}
+
+#[cfg(feature = "facade-unix")]
+pub mod facade_unix {
+    //! The feature `unix` of the facade.
+
+    /// The transport as the facade shows it.
+    pub fn unix() -> transport::unix::UnixTransport {
+        transport::unix::UnixTransport::new()
+    }
+}

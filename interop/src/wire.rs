@@ -1,0 +1,105 @@
+//! Where to meet.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use tempfile::TempDir;
+use transport::Policy;
+
+/// A transport that ZeroMQ has too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// TCP over loopback.
+    Tcp,
+    /// A Unix socket: `ipc` in ZeroMQ, `unix` here.
+    Ipc,
+}
+
+/// A place to listen at; a socket file lives in a folder of its own, which goes with this.
+#[derive(Debug)]
+pub struct Place {
+    address: String,
+    _folder: Option<TempDir>,
+}
+
+impl Wire {
+    /// A place where nobody is yet.
+    ///
+    /// # Panics
+    ///
+    /// When no folder can be made.
+    pub fn place(self) -> Place {
+        match self {
+            Wire::Tcp => Place {
+                address: "tcp://127.0.0.1:0".to_owned(),
+                _folder: None,
+            },
+            Wire::Ipc => {
+                let folder = tempfile::tempdir().expect("a temporary folder can be made");
+                // Other users shall come as far as the socket file, whose own mode decides.
+                let mode = fs::Permissions::from_mode(0o755);
+                fs::set_permissions(folder.path(), mode).expect("a folder of ours can be changed");
+                Place {
+                    address: format!("unix://{}", folder.path().join("socket").display()),
+                    _folder: Some(folder),
+                }
+            }
+        }
+    }
+
+    /// Whom to let in: as strict as the wire allows.
+    pub fn policy(self) -> Policy {
+        match self {
+            Wire::Tcp => Policy::danger_anyone(),
+            Wire::Ipc => Policy::same_user(),
+        }
+    }
+}
+
+impl Place {
+    /// Its address as this library writes it.
+    pub fn ours(&self) -> &str {
+        &self.address
+    }
+
+    /// Its address as ZeroMQ writes it.
+    pub fn zmq(&self) -> String {
+        to_zmq(&self.address)
+    }
+}
+
+/// An address of this library as ZeroMQ writes it.
+pub fn to_zmq(address: &str) -> String {
+    let (address, _parameters) = address.split_once('?').unwrap_or((address, ""));
+    match address.strip_prefix("unix:") {
+        Some(name) if name.starts_with('@') => format!("ipc://{name}"),
+        Some(rest) => format!("ipc:{rest}"),
+        None => address.to_owned(),
+    }
+}
+
+/// An endpoint of ZeroMQ as this library writes it.
+pub fn to_ours(endpoint: &str) -> String {
+    match endpoint.strip_prefix("ipc://") {
+        Some(name) if name.starts_with('@') => format!("unix:{name}"),
+        Some(path) => format!("unix://{path}"),
+        None => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_both_ways() {
+        for (ours, zmq) in [
+            ("tcp://127.0.0.1:1", "tcp://127.0.0.1:1"),
+            ("unix:///run/a", "ipc:///run/a"),
+            ("unix:@a", "ipc://@a"),
+        ] {
+            assert_eq!((to_zmq(ours), to_ours(zmq)), (zmq.to_owned(), ours.to_owned()));
+        }
+        assert_eq!(to_zmq("unix:///run/a?mode=0666"), "ipc:///run/a");
+    }
+}

@@ -1,0 +1,190 @@
+//! The suite of all transports, over socket files and abstract names.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use transport_conformance::{Expected, Harness};
+use transport_core::{Protection, Transports};
+use transport_unix::UnixTransport;
+
+/// Another number at each call.
+fn next() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn expected() -> Expected {
+    let user = format!("uid:{}", rustix::process::geteuid().as_raw());
+    Expected {
+        client: user.clone(),
+        server: user,
+        protection: Protection::SameHost,
+        vectored: true,
+        plain_socket: true,
+    }
+}
+
+fn misshapen() -> Vec<String> {
+    [
+        "unix://app",
+        "unix://127.0.0.1:5555",
+        "unix:///run/app.sock?port=1",
+    ]
+    .map(String::from)
+    .into()
+}
+
+struct FileHarness {
+    directory: tempfile::TempDir,
+}
+
+impl Harness for FileHarness {
+    fn new() -> FileHarness {
+        FileHarness {
+            directory: tempfile::tempdir().expect("a directory for sockets"),
+        }
+    }
+
+    fn transports(&self) -> Transports {
+        Transports::new().with(UnixTransport::new())
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}/{}.sock", self.directory.path().display(), next())
+    }
+
+    fn misshapen(&self) -> Vec<String> {
+        misshapen()
+    }
+
+    fn expected(&self) -> Expected {
+        expected()
+    }
+}
+
+struct AbstractHarness;
+
+impl Harness for AbstractHarness {
+    fn new() -> AbstractHarness {
+        AbstractHarness
+    }
+
+    fn transports(&self) -> Transports {
+        Transports::new().with(UnixTransport::new())
+    }
+
+    fn address(&self) -> String {
+        format!("unix:@transport-conformance-{}-{}", std::process::id(), next())
+    }
+
+    fn misshapen(&self) -> Vec<String> {
+        misshapen()
+    }
+
+    fn expected(&self) -> Expected {
+        expected()
+    }
+}
+
+mod files {
+    use super::*;
+
+    transport_conformance::tests! {
+        FileHarness;
+        bytes_arrive_in_order,
+        both_directions_flow_at_once_with_full_buffers,
+        end_of_stream_is_seen,
+        one_direction_ends_while_the_other_goes_on,
+        dropping_one_end_ends_the_other,
+        a_vectored_write_delivers_all_slices_in_order,
+        a_plain_socket_is_given_where_there_is_one,
+        accept_is_not_held_up_by_a_silent_peer,
+        many_connections_are_open_at_once,
+        connecting_to_nobody_fails_and_names_the_address,
+        listening_twice_at_one_address_fails,
+        an_address_of_another_shape_is_refused,
+        the_local_address_can_be_connected_to,
+        the_protection_is_as_expected,
+        dropping_the_listener_frees_the_address,
+        dropping_the_listener_leaves_open_streams_alone,
+        a_peer_still_waiting_sees_the_listener_end,
+        dropping_a_connect_future_is_harmless,
+        identities_are_as_expected,
+        messages_of_every_shape_make_the_round_trip,
+        messages_of_several_senders_stay_in_order,
+        a_dropped_recv_loses_nothing,
+        several_messages_are_received_at_once,
+        spinning_receives_the_same_messages,
+        a_connection_can_be_taken_apart,
+        a_dropped_send_sends_all_or_nothing,
+        a_dropped_send_of_a_sender_sends_all_or_nothing,
+        both_sides_send_more_than_the_buffers_hold,
+        close_delivers_what_was_sent,
+        close_delivers_what_was_sent_while_the_peer_sends,
+        closing_a_sender_leaves_the_receiver_open,
+        a_peer_that_vanishes_mid_message_is_noticed,
+        a_silent_peer_holds_up_no_connection,
+        abandoned_handshakes_are_harmless,
+        denial_is_seen_on_both_sides,
+        a_client_refuses_a_server_that_its_policy_denies,
+        a_raw_server_hands_over_stream_and_identity,
+        peers_beyond_the_cap_wait_until_there_is_room,
+        shutdown_lets_connections_finish,
+        shutdown_cuts_who_does_not_finish,
+        shutdown_frees_the_address,
+        shutdown_does_not_wait_for_who_was_never_handed_over,
+        the_last_event_says_that_the_server_stopped,
+        dropping_a_server_leaves_its_connections_open,
+    }
+}
+
+mod abstract_names {
+    use super::*;
+
+    transport_conformance::tests! {
+        AbstractHarness;
+        bytes_arrive_in_order,
+        both_directions_flow_at_once_with_full_buffers,
+        end_of_stream_is_seen,
+        one_direction_ends_while_the_other_goes_on,
+        dropping_one_end_ends_the_other,
+        a_vectored_write_delivers_all_slices_in_order,
+        a_plain_socket_is_given_where_there_is_one,
+        accept_is_not_held_up_by_a_silent_peer,
+        many_connections_are_open_at_once,
+        connecting_to_nobody_fails_and_names_the_address,
+        listening_twice_at_one_address_fails,
+        an_address_of_another_shape_is_refused,
+        the_local_address_can_be_connected_to,
+        the_protection_is_as_expected,
+        dropping_the_listener_frees_the_address,
+        dropping_the_listener_leaves_open_streams_alone,
+        a_peer_still_waiting_sees_the_listener_end,
+        dropping_a_connect_future_is_harmless,
+        identities_are_as_expected,
+        messages_of_every_shape_make_the_round_trip,
+        messages_of_several_senders_stay_in_order,
+        a_dropped_recv_loses_nothing,
+        several_messages_are_received_at_once,
+        spinning_receives_the_same_messages,
+        a_connection_can_be_taken_apart,
+        a_dropped_send_sends_all_or_nothing,
+        a_dropped_send_of_a_sender_sends_all_or_nothing,
+        both_sides_send_more_than_the_buffers_hold,
+        close_delivers_what_was_sent,
+        close_delivers_what_was_sent_while_the_peer_sends,
+        closing_a_sender_leaves_the_receiver_open,
+        a_peer_that_vanishes_mid_message_is_noticed,
+        a_silent_peer_holds_up_no_connection,
+        abandoned_handshakes_are_harmless,
+        denial_is_seen_on_both_sides,
+        a_client_refuses_a_server_that_its_policy_denies,
+        a_raw_server_hands_over_stream_and_identity,
+        peers_beyond_the_cap_wait_until_there_is_room,
+        shutdown_lets_connections_finish,
+        shutdown_cuts_who_does_not_finish,
+        shutdown_frees_the_address,
+        shutdown_does_not_wait_for_who_was_never_handed_over,
+        the_last_event_says_that_the_server_stopped,
+        dropping_a_server_leaves_its_connections_open,
+    }
+}

@@ -1,0 +1,66 @@
+//! Connecting while many others wait already.
+
+use std::future::Future as _;
+use std::pin::pin;
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use transport_core::{Address, Transport as _};
+use transport_unix::UnixTransport;
+
+#[tokio::test]
+async fn a_connect_waits_while_the_backlog_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.sock");
+    let place = SockAddr::unix(&path).unwrap();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&place).unwrap();
+    listener.listen(1).unwrap();
+    let waiting = fill(&place);
+
+    let address: Address = format!("unix://{}", path.display()).parse().unwrap();
+    let transport = UnixTransport::new();
+    let mut connecting = pin!(transport.connect(&address));
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut connecting).await;
+    assert!(early.is_err(), "there was no room, and yet: {early:?}");
+
+    let _first = listener.accept().unwrap();
+    let connected = tokio::time::timeout(Duration::from_secs(10), connecting).await;
+    connected.expect("there is room now").unwrap();
+    drop(waiting);
+}
+
+#[tokio::test]
+async fn a_connect_that_waits_fails_when_the_listener_goes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.sock");
+    let place = SockAddr::unix(&path).unwrap();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&place).unwrap();
+    listener.listen(1).unwrap();
+    let _waiting = fill(&place);
+
+    let address: Address = format!("unix://{}", path.display()).parse().unwrap();
+    let transport = UnixTransport::new();
+    let mut connecting = pin!(transport.connect(&address));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(connecting.as_mut().poll(&mut context).is_pending());
+    drop(listener);
+    let connected = tokio::time::timeout(Duration::from_secs(10), connecting).await;
+    let error = connected.expect("an answer").unwrap_err();
+    assert!(error.to_string().contains("a.sock"), "{error}");
+}
+
+/// Connects until the kernel says that there is no room.
+fn fill(place: &SockAddr) -> Vec<Socket> {
+    let mut waiting = Vec::new();
+    loop {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("set nonblocking");
+        match socket.connect(place) {
+            Ok(()) => waiting.push(socket),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return waiting,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}

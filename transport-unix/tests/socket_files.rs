@@ -1,0 +1,167 @@
+//! The life of a socket file: who may open it, and who removes it.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::Path;
+
+use tempfile::TempDir;
+use transport_core::{
+    Address, Connect, Listen, Listener, Policy, Transport as _, TransportError, Transports,
+};
+use transport_unix::{UnixConfig, UnixTransport};
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory for sockets")
+}
+
+async fn listen(text: &str) -> Result<Box<dyn Listener>, TransportError> {
+    listen_with(UnixTransport::new(), text).await
+}
+
+async fn listen_with(transport: UnixTransport, text: &str) -> Result<Box<dyn Listener>, TransportError> {
+    let address: Address = text.parse().expect("an address");
+    transport.listen(&address).await
+}
+
+fn mode(path: &Path) -> u32 {
+    let metadata = fs::symlink_metadata(path).expect("the socket file");
+    assert!(metadata.file_type().is_socket());
+    metadata.permissions().mode() & 0o7777
+}
+
+#[tokio::test]
+async fn a_socket_file_is_for_its_owner_only_by_default() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let _listener = listen(&format!("unix://{}", path.display())).await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[tokio::test]
+async fn the_mode_in_the_address_is_honoured_whatever_the_umask_and_the_settings_are() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let address = format!("unix://{}?mode=0660", path.display());
+    let transport = UnixTransport::with_config(UnixConfig::default().with_mode(0o640));
+    let listener = listen_with(transport, &address).await.unwrap();
+    assert_eq!(mode(&path), 0o660);
+    assert_eq!(listener.local_address().to_string(), address);
+}
+
+#[tokio::test]
+async fn the_mode_in_the_settings_counts_where_the_address_has_none() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let transport = UnixTransport::with_config(UnixConfig::default().with_mode(0o666));
+    let _listener = listen_with(transport, &format!("unix://{}", path.display()))
+        .await
+        .unwrap();
+    assert_eq!(mode(&path), 0o666);
+}
+
+#[tokio::test]
+async fn a_client_may_use_the_same_address_with_its_mode() {
+    let directory = directory();
+    let transports = Transports::new().with(UnixTransport::new());
+    let address = format!("unix://{}/a.sock?mode=0660", directory.path().display());
+    let listen = Listen::new(&transports, &address).policy(Policy::same_user());
+    let mut server = listen.start().await.unwrap();
+    let client = Connect::new(&transports, &address).server(Policy::same_user());
+    assert!(client.await.is_ok() && server.accept().await.is_some());
+}
+
+#[tokio::test]
+async fn a_mode_that_is_none_is_refused_before_there_is_a_file() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let error = listen(&format!("unix://{}?mode=rw", path.display()))
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn the_file_is_removed_when_the_listener_ends() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let listener = listen(&format!("unix://{}", path.display())).await.unwrap();
+    assert!(path.exists());
+    drop(listener);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn another_file_in_its_place_is_not_removed() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let listener = listen(&format!("unix://{}", path.display())).await.unwrap();
+    // Moved, so that its inode is not free for the next file.
+    fs::rename(&path, directory.path().join("moved.sock")).unwrap();
+    let _another = StdListener::bind(&path).unwrap();
+    drop(listener);
+    assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_file_that_is_in_the_way_is_left_alone() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    fs::write(&path, "precious").unwrap();
+    let error = listen(&format!("unix://{}", path.display())).await.err().unwrap();
+    assert!(error.to_string().contains("a.sock"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[tokio::test]
+async fn a_path_that_is_too_long_says_so_to_both_sides() {
+    let address: Address = format!("unix:///{}", "a".repeat(200)).parse().unwrap();
+    let transport = UnixTransport::new();
+    let errors = [
+        transport.connect(&address).await.err(),
+        transport.listen(&address).await.err(),
+    ];
+    for error in errors {
+        let error = error.unwrap().to_string();
+        assert!(
+            error.contains("its path has 201 bytes, a socket's may have 107"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_longest_path_that_fits_works() {
+    let directory = directory();
+    let room = 107 - directory.path().as_os_str().len() - 1;
+    let path = directory.path().join("a".repeat(room));
+    let address: Address = format!("unix://{}", path.display()).parse().unwrap();
+    let listener = UnixTransport::new().listen(&address).await.unwrap();
+    UnixTransport::new().connect(&address).await.unwrap();
+    drop(listener);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_path_with_odd_characters_is_percent_encoded() {
+    let directory = directory();
+    let address: Address = format!("unix://{}/a%20b%3Fc%25d%C3%A9", directory.path().display())
+        .parse()
+        .unwrap();
+    let listener = UnixTransport::new().listen(&address).await.unwrap();
+    assert!(directory.path().join("a b?c%dé").exists());
+    let again: Address = listener.local_address().to_string().parse().unwrap();
+    UnixTransport::new().connect(&again).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_mode_for_an_abstract_name_is_refused_since_it_would_keep_nobody_out() {
+    let address = format!("unix:@transport-unix-mode-{}?mode=0600", std::process::id());
+    let error = listen(&address)
+        .await
+        .err()
+        .expect("an abstract name has no mode");
+    assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
+}
