@@ -8,25 +8,15 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use transport::{Connection, Policy, Server};
 
-const ADDRESSES: [(&str, &str); 3] = [
-    ("mem", "mem://bench"),
-    ("tcp", "tcp://127.0.0.1:0"),
-    ("unix", "unix:@transport-bench"),
-];
+const ADDRESSES: [(&str, &str); 3] =
+    [("mem", "mem://bench"), ("tcp", "tcp://127.0.0.1:0"), ("unix", "unix:@transport-bench")];
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 async fn server(address: &str) -> Server {
-    transport::listen(address)
-        .policy(Policy::danger_anyone())
-        .start()
-        .await
-        .unwrap()
+    transport::listen(address).policy(Policy::danger_anyone()).start().await.unwrap()
 }
 
 async fn connect(server: &mut Server) -> (Connection, Connection) {

@@ -13,10 +13,7 @@ use transport::{Limits, Message};
 
 fn halves() -> Halves {
     let limits = Limits::default();
-    Zmtp::new()
-        .framing(Role::Server, &["NULL"], &limits)
-        .into_halves(None, &limits, Instant::now())
-        .unwrap()
+    Zmtp::new().framing(Role::Server, &["NULL"], &limits).into_halves(None, &limits, Instant::now()).unwrap()
 }
 
 /// As many messages of one size as a full read buffer has.
@@ -69,10 +66,7 @@ fn decode(c: &mut Criterion) {
             let mut halves = halves();
             let mut messages = Vec::new();
             let many = |input: &mut BytesMut| {
-                halves
-                    .decoder
-                    .decode_many(input, &mut messages, usize::MAX)
-                    .unwrap();
+                halves.decoder.decode_many(input, &mut messages, usize::MAX).unwrap();
                 black_box(&messages);
                 messages.clear();
             };
@@ -81,10 +75,7 @@ fn decode(c: &mut Criterion) {
         group.bench_function(format!("each/{size}"), |b| {
             let mut halves = halves();
             let each = |input: &mut BytesMut| {
-                halves
-                    .decoder
-                    .decode_each(input, &mut |message| drop(black_box(message)))
-                    .unwrap();
+                halves.decoder.decode_each(input, &mut |message| _ = black_box(message)).unwrap();
             };
             b.iter_batched_ref(|| bytes.clone(), each, BatchSize::LargeInput);
         });

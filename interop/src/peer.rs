@@ -153,10 +153,7 @@ impl Peer {
 
     fn fail(&mut self, what: &str) -> ! {
         let mut said = String::new();
-        let read = self
-            .complaints
-            .rewind()
-            .and_then(|()| self.complaints.read_to_string(&mut said));
+        let read = self.complaints.rewind().and_then(|()| self.complaints.read_to_string(&mut said));
         if let Err(error) = read {
             said = format!("(cannot be read: {error})");
         }

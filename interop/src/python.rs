@@ -64,9 +64,7 @@ fn environment(folder: &Path) -> Result<Python, String> {
 
     let venv = folder.join("interop-venv");
     let stamp = venv.join("requirements.txt");
-    let python = Python {
-        interpreter: venv.join("bin").join("python"),
-    };
+    let python = Python { interpreter: venv.join("bin").join("python") };
     let log = folder.join("interop-venv.log");
     let is_made = fs::read_to_string(&stamp).is_ok_and(|made_from| made_from == REQUIREMENTS);
     if is_made && run(Command::new(&python.interpreter).args(["-c", "import zmq"]), &log).is_ok() {
@@ -78,16 +76,8 @@ fn environment(folder: &Path) -> Result<Python, String> {
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)?;
     let mut pip = Command::new(&python.interpreter);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--only-binary=:all:",
-    ]);
-    pip.args(["--retries", "1", "--timeout", "15", "--requirement"])
-        .arg(REQUIREMENTS_PATH);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
+    pip.args(["--retries", "1", "--timeout", "15", "--requirement"]).arg(REQUIREMENTS_PATH);
     run(&mut pip, &log)?;
     // Last: an environment without it is one that was not finished.
     fs::write(&stamp, REQUIREMENTS).map_err(|error| io("write", error))?;

@@ -50,8 +50,7 @@ impl Pyzmq {
     }
 
     async fn open_in(mut peer: Peer, socket_type: &str, options: Value) -> Pyzmq {
-        peer.ask(json!({"do": "open", "type": socket_type, "options": options}))
-            .await;
+        peer.ask(json!({"do": "open", "type": socket_type, "options": options})).await;
         Pyzmq { peer }
     }
 
@@ -72,10 +71,7 @@ impl Pyzmq {
     /// When it cannot bind.
     pub async fn bind(&mut self, endpoint: &str) -> String {
         let answer = self.peer.ask(json!({"do": "bind", "to": endpoint})).await;
-        answer["endpoint"]
-            .as_str()
-            .expect("bind answers where")
-            .to_owned()
+        answer["endpoint"].as_str().expect("bind answers where").to_owned()
     }
 
     /// Starts to connect.
@@ -138,9 +134,7 @@ impl Pyzmq {
     ///
     /// When [`watch`](Pyzmq::watch) was not called.
     pub async fn event(&mut self, names: &[&str], within: u64) -> Option<(String, i64)> {
-        let answer = self
-            .peer
-            .ask(json!({"do": "event", "names": names, "within": within}));
+        let answer = self.peer.ask(json!({"do": "event", "names": names, "within": within}));
         let answer = answer.await;
         let name = answer["event"].as_str()?;
         Some((name.to_owned(), answer["value"].as_i64().unwrap_or_default()))
@@ -150,9 +144,7 @@ impl Pyzmq {
 /// The bytes as the scripts write them: one character for each.
 fn parts(list: &Value) -> Vec<String> {
     let parts = list.as_array().into_iter().flatten();
-    parts
-        .filter_map(|part| part.as_str().map(str::to_owned))
-        .collect()
+    parts.filter_map(|part| part.as_str().map(str::to_owned)).collect()
 }
 
 fn merged(mut object: Value, more: Value) -> Value {

@@ -30,10 +30,7 @@ impl Wire {
     /// When no folder can be made.
     pub fn place(self) -> Place {
         match self {
-            Wire::Tcp => Place {
-                address: "tcp://127.0.0.1:0".to_owned(),
-                _folder: None,
-            },
+            Wire::Tcp => Place { address: "tcp://127.0.0.1:0".to_owned(), _folder: None },
             Wire::Ipc => {
                 let folder = tempfile::tempdir().expect("a temporary folder can be made");
                 // Other users shall come as far as the socket file, whose own mode decides.

@@ -38,13 +38,9 @@ impl Wiretap {
     ///
     /// When the address is not of that form, or there is no port left.
     pub async fn before(server: &str) -> Wiretap {
-        let server = server
-            .strip_prefix("tcp://")
-            .and_then(|address| address.parse().ok());
+        let server = server.strip_prefix("tcp://").and_then(|address| address.parse().ok());
         let server: SocketAddr = server.expect("the address is of the form tcp://ip:port");
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("there is a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let heard = Arc::<Heard>::default();
         let task = tokio::spawn(relay_all(listener, server, Arc::clone(&heard)));
@@ -114,10 +110,7 @@ async fn copy(
             return to.shutdown().await;
         }
         let bytes = &buffer[..length];
-        heard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        heard.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         to.write_all(bytes).await?;
     }
 }

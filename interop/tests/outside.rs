@@ -1,8 +1,5 @@
 //! The crates as a stranger uses them: see `outside/Cargo.toml`.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may; clippy knows only functions that are marked as one"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may; clippy knows only functions that are marked as one")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -25,9 +22,8 @@ fn each_crate_and_each_feature_of_the_facade_can_be_used_alone_from_outside() {
 #[test]
 fn no_crate_and_no_feature_of_the_facade_is_forgotten_outside() {
     let outside = package(OUTSIDE, "outside");
-    let used: BTreeSet<&str> = list(&outside["dependencies"])
-        .filter_map(|dependency| dependency["name"].as_str())
-        .collect();
+    let used: BTreeSet<&str> =
+        list(&outside["dependencies"]).filter_map(|dependency| dependency["name"].as_str()).collect();
     let workspace = packages(env!("CARGO_MANIFEST_DIR"));
     // What may not be published has `publish = []`.
     let libraries = list(&workspace).filter(|package| package["publish"].is_null());
@@ -36,10 +32,7 @@ fn no_crate_and_no_feature_of_the_facade_is_forgotten_outside() {
         .filter_map(|package| package["name"].as_str())
         .filter(|name| !used.contains(name))
         .collect();
-    assert!(
-        missing.is_empty(),
-        "add to outside/Cargo.toml and use a little: {missing:?}"
-    );
+    assert!(missing.is_empty(), "add to outside/Cargo.toml and use a little: {missing:?}");
 
     let enabled: BTreeSet<&str> = outside["features"]
         .as_object()
@@ -54,19 +47,13 @@ fn no_crate_and_no_feature_of_the_facade_is_forgotten_outside() {
         .map(|feature| format!("transport/{feature}"))
         .filter(|feature| !enabled.contains(&**feature))
         .collect();
-    assert!(
-        missing.is_empty(),
-        "add to outside/Cargo.toml, each under a feature of its own: {missing:?}"
-    );
+    assert!(missing.is_empty(), "add to outside/Cargo.toml, each under a feature of its own: {missing:?}");
 }
 
 fn check(arguments: &[&str]) {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("outside");
     let mut cargo = cargo(OUTSIDE, "check");
-    cargo
-        .args(["--quiet", "--target-dir"])
-        .arg(target)
-        .args(arguments);
+    cargo.args(["--quiet", "--target-dir"]).arg(target).args(arguments);
     let output = cargo.output().unwrap();
     assert!(
         output.status.success(),
@@ -88,16 +75,11 @@ fn packages(folder: &str) -> Value {
 
 fn package(folder: &str, name: &str) -> Value {
     let packages = packages(folder);
-    list(&packages)
-        .find(|package| package["name"] == name)
-        .unwrap()
-        .clone()
+    list(&packages).find(|package| package["name"] == name).unwrap().clone()
 }
 
 fn has_library(package: &Value) -> bool {
-    list(&package["targets"])
-        .flat_map(|target| list(&target["kind"]))
-        .any(|kind| kind == "lib")
+    list(&package["targets"]).flat_map(|target| list(&target["kind"])).any(|kind| kind == "lib")
 }
 
 /// All but `default`, which is none of its own.

@@ -1,10 +1,7 @@
 //! The pure Rust crate `zeromq` as the other side.
 //!
 //! It says that it speaks ZMTP 3.0, and takes any command but READY for an error: a PING would cost the connection.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may; clippy knows only functions that are marked as one"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may; clippy knows only functions that are marked as one")]
 
 use std::time::Duration;
 
@@ -93,16 +90,10 @@ async fn a_router_server_answers_by_the_routing_id_of_this_side(wire: Wire) {
     let mut theirs = RouterSocket::new();
     let endpoint = theirs.bind(&place.zmq()).await.unwrap().to_string();
     let ours = transport::connect(to_ours(&endpoint)).server(wire.policy());
-    let mut ours = ours
-        .framing(Zmtp::new().with_routing_id("client-1"))
-        .await
-        .unwrap();
+    let mut ours = ours.framing(Zmtp::new().with_routing_id("client-1").unwrap()).await.unwrap();
     ours.send("question").await.unwrap();
     assert_eq!(received(&mut theirs).await, message(["client-1", "question"]));
-    theirs
-        .send(foreign(&message(["client-1", "answer"])))
-        .await
-        .unwrap();
+    theirs.send(foreign(&message(["client-1", "answer"]))).await.unwrap();
     assert_eq!(next(&mut ours).await, message(["answer"]));
 }
 
@@ -134,11 +125,7 @@ async fn messages_of_all_shapes_come_back_as_they_were(wire: Wire) {
         for message in &messages {
             ours.send(message).await.unwrap();
             let back = next(&mut ours).await;
-            assert!(
-                back == *message,
-                "{} bytes did not come back",
-                message.byte_count()
-            );
+            assert!(back == *message, "{} bytes did not come back", message.byte_count());
         }
     };
     tokio::join!(echo, check);

@@ -16,14 +16,8 @@ use crate::pattern::{pattern, read_pattern, write_pattern};
 /// Many MiB in pieces of random sizes arrive as they were written, one way and then the other.
 pub async fn bytes_arrive_in_order(harness: impl Harness) {
     let (mut near, mut far) = pair(&harness).await;
-    tokio::join!(
-        write_pattern(&mut near.stream, 1, 0, MANY),
-        read_pattern(&mut far.stream, 1, 0, MANY)
-    );
-    tokio::join!(
-        write_pattern(&mut far.stream, 2, 0, MANY),
-        read_pattern(&mut near.stream, 2, 0, MANY)
-    );
+    tokio::join!(write_pattern(&mut near.stream, 1, 0, MANY), read_pattern(&mut far.stream, 1, 0, MANY));
+    tokio::join!(write_pattern(&mut far.stream, 2, 0, MANY), read_pattern(&mut near.stream, 2, 0, MANY));
 }
 
 /// When both directions are full, the halves of both ends read and write at once and none waits for another for ever.
@@ -59,10 +53,7 @@ pub async fn one_direction_ends_while_the_other_goes_on(harness: impl Harness) {
     let (mut near, mut far) = pair(&harness).await;
     near.stream.shutdown().await.expect("shutdown");
     assert_eq!(read_to_end(&mut far.stream).await, b"");
-    tokio::join!(
-        write_pattern(&mut far.stream, 3, 0, MANY),
-        read_pattern(&mut near.stream, 3, 0, MANY)
-    );
+    tokio::join!(write_pattern(&mut far.stream, 3, 0, MANY), read_pattern(&mut near.stream, 3, 0, MANY));
     far.stream.shutdown().await.expect("shutdown");
     assert_eq!(read_to_end(&mut near.stream).await, b"");
 
@@ -71,10 +62,7 @@ pub async fn one_direction_ends_while_the_other_goes_on(harness: impl Harness) {
     let (mut far_read, mut far_write) = far.stream.into_split();
     near_write.shutdown().await.expect("shutdown of a half");
     assert_eq!(read_to_end(&mut far_read).await, b"");
-    tokio::join!(
-        write_pattern(&mut far_write, 4, 0, MANY),
-        read_pattern(&mut near_read, 4, 0, MANY)
-    );
+    tokio::join!(write_pattern(&mut far_write, 4, 0, MANY), read_pattern(&mut near_read, 4, 0, MANY));
 }
 
 /// When one end is dropped, the other reads to the end and cannot write any more.
@@ -131,17 +119,11 @@ async fn plain_socket(reader: &mut BoxStream, writer: &mut BoxStream, expected: 
 async fn vectored(to: &mut (impl AsyncWrite + Unpin), from: &mut (impl AsyncRead + Unpin), expected: bool) {
     assert_eq!(to.is_write_vectored(), expected, "is_write_vectored");
     let sent = pattern(5, 0, 1500);
-    let slices: Vec<_> = [&sent[..1], &[], &sent[1..500], &sent[500..]]
-        .map(IoSlice::new)
-        .into();
+    let slices: Vec<_> = [&sent[..1], &[], &sent[1..500], &sent[500..]].map(IoSlice::new).into();
     let written = poll_fn(|cx| Pin::new(&mut *to).poll_write_vectored(cx, &slices)).await;
     let written = written.expect("write vectored");
     if expected {
-        assert_eq!(
-            written,
-            sent.len(),
-            "the stream takes so much more than these slices"
-        );
+        assert_eq!(written, sent.len(), "the stream takes so much more than these slices");
     }
     to.write_all(&sent[written..]).await.expect("write the rest");
     to.flush().await.expect("flush");

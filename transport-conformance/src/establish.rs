@@ -11,8 +11,7 @@ use transport_core::{
 use crate::harness::Harness;
 
 pub(crate) fn parse(text: &str) -> Address {
-    text.parse()
-        .expect("the harness gives addresses that can be read")
+    text.parse().expect("the harness gives addresses that can be read")
 }
 
 pub(crate) fn transport(harness: &(impl Harness + ?Sized), address: &Address) -> Arc<dyn Transport> {
@@ -38,9 +37,7 @@ pub(crate) async fn listen_at(
 /// A listener at a fresh address.
 pub(crate) async fn listen(harness: &impl Harness) -> Box<dyn Listener> {
     let address = parse(&harness.address());
-    listen_at(harness, &address)
-        .await
-        .expect("listen at a fresh address")
+    listen_at(harness, &address).await.expect("listen at a fresh address")
 }
 
 pub(crate) async fn accept(listener: &mut dyn Listener) -> Incoming {
@@ -74,11 +71,7 @@ pub(crate) async fn pair(harness: &impl Harness) -> (Established, Established) {
 /// A server at a fresh address which lets everyone in.
 pub(crate) async fn serve(harness: &impl Harness) -> Server {
     let listen = Listen::new(&harness.transports(), harness.address());
-    listen
-        .policy(Policy::danger_anyone())
-        .start()
-        .await
-        .expect("listen at a fresh address")
+    listen.policy(Policy::danger_anyone()).start().await.expect("listen at a fresh address")
 }
 
 /// A client's settings for this server.

@@ -79,15 +79,9 @@ pub async fn an_address_of_another_shape_is_refused(harness: impl Harness) {
     assert!(!misshapen.is_empty(), "the harness knows some");
     for text in misshapen {
         let address = parse(&text);
-        for error in [
-            connect(&harness, &address).await.err(),
-            listen_at(&harness, &address).await.err(),
-        ] {
+        for error in [connect(&harness, &address).await.err(), listen_at(&harness, &address).await.err()] {
             let error = error.unwrap_or_else(|| panic!("{text} was accepted"));
-            assert!(
-                matches!(error, TransportError::Address { .. }),
-                "{text}: {error:?}"
-            );
+            assert!(matches!(error, TransportError::Address { .. }), "{text}: {error:?}");
             assert!(error.to_string().contains(&text), "{error}");
         }
     }

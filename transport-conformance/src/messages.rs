@@ -43,21 +43,13 @@ pub async fn messages_of_every_shape_make_the_round_trip(harness: impl Harness) 
     for message in &shapes {
         near.send(message).await.expect("send");
         let answer = near.recv().await.expect("recv").expect("an answer");
-        assert!(
-            answer == *message,
-            "{} parts came back changed",
-            message.part_count()
-        );
+        assert!(answer == *message, "{} parts came back changed", message.part_count());
     }
     let (sender, mut receiver) = near.split();
     for message in &shapes {
         sender.send(message).await.expect("send");
         let answer = receiver.recv().await.expect("recv").expect("an answer");
-        assert!(
-            answer == *message,
-            "{} parts came back changed",
-            message.part_count()
-        );
+        assert!(answer == *message, "{} parts came back changed", message.part_count());
     }
     drop((sender, receiver));
     echo.await.expect("the echo ends with its peer");
@@ -195,9 +187,7 @@ pub async fn a_connection_can_be_taken_apart(harness: impl Harness) {
 }
 
 fn shapes() -> Vec<Message> {
-    let lengths = [
-        0, 1, 2, 254, 255, 256, 16_383, 16_384, 16_385, 65_536, 100_000, 0, 3, 0, 1, 0,
-    ];
+    let lengths = [0, 1, 2, 254, 255, 256, 16_383, 16_384, 16_385, 65_536, 100_000, 0, 3, 0, 1, 0];
     let sixteen = lengths.iter().map(|length| pattern(7, 0, *length)).collect();
     vec![
         Message::from("hello"),

@@ -48,9 +48,7 @@ pub(crate) fn pattern(seed: u64, start: usize, length: usize) -> Vec<u8> {
 /// A message with its number in the first part and a body that belongs to the number in the second.
 pub(crate) fn numbered(number: usize, length: usize) -> Message {
     let seed = u64::try_from(number).expect("a number has at most 64 bits");
-    [number.to_string().into_bytes(), pattern(seed, 0, length)]
-        .into_iter()
-        .collect()
+    [number.to_string().into_bytes(), pattern(seed, 0, length)].into_iter().collect()
 }
 
 /// The number of a message that [`numbered`] made, once its body has been checked.

@@ -19,10 +19,7 @@ pub async fn a_dropped_send_sends_all_or_nothing(harness: impl Harness) {
             sent.push(number);
         }
     }
-    assert!(
-        sent.len() < MESSAGES,
-        "the peer takes nothing, so some must have waited"
-    );
+    assert!(sent.len() < MESSAGES, "the peer takes nothing, so some must have waited");
     let last = async {
         near.send(&numbered(MESSAGES, 0)).await.expect("send the last");
         near.close().await.expect("close");
@@ -45,10 +42,7 @@ pub async fn a_dropped_send_of_a_sender_sends_all_or_nothing(harness: impl Harne
         }
         tokio::task::yield_now().await; // the flusher's turn
     }
-    assert!(
-        sent.len() < MESSAGES,
-        "the peer takes nothing, so some must have waited"
-    );
+    assert!(sent.len() < MESSAGES, "the peer takes nothing, so some must have waited");
     let last = async {
         sender.send(&numbered(MESSAGES, 0)).await.expect("send the last");
         sender.close().await.expect("close");
@@ -89,10 +83,7 @@ async fn numbers(mut connection: Connection) -> Vec<usize> {
 }
 
 fn all_or_nothing(sent: &[usize], received: &[usize]) {
-    assert!(
-        received.is_sorted_by(|a, b| a < b),
-        "in order and each once: {received:?}"
-    );
+    assert!(received.is_sorted_by(|a, b| a < b), "in order and each once: {received:?}");
     let lost: Vec<_> = sent.iter().filter(|number| !received.contains(number)).collect();
     assert!(lost.is_empty(), "said to be sent and lost: {lost:?}");
     assert_eq!(received.last(), Some(&MESSAGES), "the one that was waited for");

@@ -50,10 +50,7 @@ pub async fn denial_is_seen_on_both_sides(harness: impl Harness) {
 
     let (identity, reason) = refused(&mut events).await;
     assert_eq!(identity, Some(harness.expected().client));
-    assert!(
-        reason.contains("is not allowed by the policy (nobody)"),
-        "{reason}"
-    );
+    assert!(reason.contains("is not allowed by the policy (nobody)"), "{reason}");
 }
 
 /// A client leaves a server that its own policy denies, and the server goes on for others.
@@ -62,10 +59,7 @@ pub async fn a_client_refuses_a_server_that_its_policy_denies(harness: impl Harn
     let mut events = server.events();
     let client = client_of(&harness, server.local_address()).server(Policy::nobody());
     let error = client.await.expect_err("no server will do");
-    assert!(
-        matches!(error, ConnectError::Handshake(HandshakeError::Denied(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::Handshake(HandshakeError::Denied(_))), "{error:?}");
     let named = harness.expected().server;
     assert!(error.to_string().starts_with(&named), "{error}");
     refused(&mut events).await;

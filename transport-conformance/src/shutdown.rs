@@ -38,18 +38,13 @@ pub async fn shutdown_lets_connections_finish(harness: impl Harness) {
     let (closed, ()) = tokio::join!(far.close(), goodbye);
     closed.expect("close");
     assert_eq!(stopping.await.expect("shutdown"), Drained { cut: 0 });
-    client_of(&harness, &address)
-        .await
-        .expect_err("the server is gone");
+    client_of(&harness, &address).await.expect_err("the server is gone");
 }
 
 /// A connection that does not end in time is cut, and told so.
 pub async fn shutdown_cuts_who_does_not_finish(harness: impl Harness) {
     let (server, mut near, mut far) = connected(&harness).await;
-    assert_eq!(
-        server.shutdown(Duration::from_millis(20)).await,
-        Drained { cut: 1 }
-    );
+    assert_eq!(server.shutdown(Duration::from_millis(20)).await, Drained { cut: 1 });
     let error = far.recv().await.expect_err("it was cut");
     assert!(matches!(error, RecvError::Cut(Cut::Stopped)), "{error:?}");
     drop(far);
@@ -95,10 +90,7 @@ pub async fn the_last_event_says_that_the_server_stopped(harness: impl Harness) 
             server.shutdown(LONG).await;
         }
         let event = events.recv().await;
-        assert!(
-            matches!(event, Some(ServerEvent::Stopped)),
-            "{event:?}, by handle: {by_handle}"
-        );
+        assert!(matches!(event, Some(ServerEvent::Stopped)), "{event:?}, by handle: {by_handle}");
         assert!(events.recv().await.is_none());
     }
 }

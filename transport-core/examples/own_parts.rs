@@ -40,9 +40,7 @@ pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     let mut server = Listen::new(&transports, "pair://demo")
         .framing(Netstrings)
         .mechanism(
-            TicketServer::new()
-                .with_ticket("alice", "row 7 seat 12")
-                .with_ticket("bob", "row 1 seat 1"),
+            TicketServer::new().with_ticket("alice", "row 7 seat 12").with_ticket("bob", "row 1 seat 1"),
         )
         .policy(Policy::other("ticket", "alice"))
         .start()
@@ -60,10 +58,7 @@ pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error>> {
     shown.push(format!("a message arrived: {:?}", message.to_text()));
 
     for (whose, ticket) in [("nobody's", "row 0 seat 0"), ("bob's", "row 1 seat 1")] {
-        let error = connect(&transports, ticket)
-            .await
-            .err()
-            .ok_or("that ticket must not do")?;
+        let error = connect(&transports, ticket).await.err().ok_or("that ticket must not do")?;
         shown.push(format!("with {whose} ticket the client is told: {error}"));
         shown.push(format!("and the server logs: {}", refusal(&mut events).await?));
     }
@@ -77,10 +72,7 @@ pub(crate) async fn run() -> Result<Vec<String>, Box<dyn Error>> {
 
 async fn connect(transports: &Transports, ticket: &str) -> Result<Connection, Box<dyn Error>> {
     let connect = Connect::new(transports, "pair://demo").framing(Netstrings);
-    Ok(connect
-        .mechanism(TicketClient::new(ticket))
-        .server(Policy::same_process())
-        .await?)
+    Ok(connect.mechanism(TicketClient::new(ticket)).server(Policy::same_process()).await?)
 }
 
 async fn meet(

@@ -101,6 +101,12 @@ pub enum AddressProblem {
 }
 
 impl Address {
+    /// The address of a socket file, as [`Location::Path`] under the scheme `unix`; what the text of an address would have
+    /// to encode is taken as it is.
+    pub fn unix(path: impl Into<PathBuf>) -> Address {
+        Address { scheme: "unix".to_owned(), location: Location::Path(path.into()), parameters: Vec::new() }
+    }
+
     /// The scheme, which chooses the transport.
     pub fn scheme(&self) -> &str {
         &self.scheme
@@ -129,10 +135,7 @@ impl Address {
 
     /// The value of a parameter after `?`.
     pub fn parameter(&self, key: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, v)| v.as_str())
+        self.parameters.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }
 
     /// All parameters, in the order in which they were written.
@@ -146,14 +149,8 @@ impl Address {
     ///
     /// When `scheme` is not one.
     pub fn with_scheme(&self, scheme: &str) -> Result<Address, AddressError> {
-        check_scheme(scheme).map_err(|problem| AddressError {
-            text: scheme.to_owned(),
-            problem,
-        })?;
-        Ok(Address {
-            scheme: scheme.to_owned(),
-            ..self.clone()
-        })
+        check_scheme(scheme).map_err(|problem| AddressError { text: scheme.to_owned(), problem })?;
+        Ok(Address { scheme: scheme.to_owned(), ..self.clone() })
     }
 
     /// The same address with another port: how a listener that was asked for port 0 tells which one it got.
@@ -171,10 +168,33 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
-        parse(text).map_err(|problem| AddressError {
-            text: shorten(text),
-            problem,
-        })
+        parse(text).map_err(|problem| AddressError { text: shorten(text), problem })
+    }
+}
+
+macro_rules! try_from_text {
+    ($($text:ty),*) => {$(
+        impl TryFrom<$text> for Address {
+            type Error = AddressError;
+
+            fn try_from(text: $text) -> Result<Address, AddressError> {
+                text.parse()
+            }
+        }
+    )*};
+}
+try_from_text!(&str, &String, String);
+
+impl From<&Address> for Address {
+    fn from(address: &Address) -> Address {
+        address.clone()
+    }
+}
+
+/// An address that is one already cannot fail to be one.
+impl From<std::convert::Infallible> for AddressError {
+    fn from(never: std::convert::Infallible) -> AddressError {
+        match never {}
     }
 }
 
@@ -225,11 +245,7 @@ fn check_scheme(scheme: &str) -> Result<(), AddressProblem> {
         && scheme
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'));
-    if ok {
-        Ok(())
-    } else {
-        Err(AddressProblem::BadScheme)
-    }
+    if ok { Ok(()) } else { Err(AddressProblem::BadScheme) }
 }
 
 fn parse_location(place: &str) -> Result<Location, AddressProblem> {
@@ -241,42 +257,28 @@ fn parse_location(place: &str) -> Result<Location, AddressProblem> {
     }
     if let Some(name) = place.strip_prefix('@') {
         let name = decode(name)?;
-        return if name.is_empty() {
-            Err(AddressProblem::NoLocation)
-        } else {
-            Ok(Location::Abstract(name))
-        };
+        return if name.is_empty() { Err(AddressProblem::NoLocation) } else { Ok(Location::Abstract(name)) };
     }
     if let Some(rest) = place.strip_prefix('[') {
         let (host, port) = rest.split_once("]:").ok_or(AddressProblem::BadPort)?;
         let number = host.split_once('%').map_or(host, |(number, _zone)| number);
-        number
-            .parse::<std::net::Ipv6Addr>()
-            .map_err(|_| AddressProblem::BadHost)?;
+        number.parse::<std::net::Ipv6Addr>().map_err(|_| AddressProblem::BadHost)?;
         check_host(host)?;
-        return Ok(Location::HostPort {
-            host: host.to_owned(),
-            port: parse_port(port)?,
-        });
+        return Ok(Location::HostPort { host: host.to_owned(), port: parse_port(port)? });
     }
     if let Some((host, port)) = place.rsplit_once(':') {
         if host.contains(':') {
             return Err(AddressProblem::BadHost); // an IPv6 address without brackets is ambiguous
         }
         check_host(host)?;
-        return Ok(Location::HostPort {
-            host: host.to_owned(),
-            port: parse_port(port)?,
-        });
+        return Ok(Location::HostPort { host: host.to_owned(), port: parse_port(port)? });
     }
     Ok(Location::Name(decode(place)?))
 }
 
 fn check_host(host: &str) -> Result<(), AddressProblem> {
     let ok = !host.is_empty()
-        && host
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%'));
+        && host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%'));
     if ok { Ok(()) } else { Err(AddressProblem::BadHost) }
 }
 
@@ -302,9 +304,7 @@ fn parse_parameters(query: &str) -> Result<Vec<(String, String)>, AddressProblem
 }
 
 fn decode(text: &str) -> Result<String, AddressProblem> {
-    let decoded = percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| AddressProblem::BadName)?;
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| AddressProblem::BadName)?;
     if decoded.chars().any(char::is_control) {
         return Err(AddressProblem::BadName);
     }
@@ -350,24 +350,9 @@ mod tests {
     #[test]
     fn each_kind_of_place_is_told_apart() {
         let location = |text: &str| text.parse::<Address>().unwrap().location;
-        assert_eq!(
-            location("tcp://localhost:80"),
-            Location::HostPort {
-                host: "localhost".into(),
-                port: 80
-            }
-        );
-        assert_eq!(
-            location("tcp://[::1]:0"),
-            Location::HostPort {
-                host: "::1".into(),
-                port: 0
-            }
-        );
-        assert_eq!(
-            location("unix:///run/a%3Fb.sock"),
-            Location::Path("/run/a?b.sock".into())
-        );
+        assert_eq!(location("tcp://localhost:80"), Location::HostPort { host: "localhost".into(), port: 80 });
+        assert_eq!(location("tcp://[::1]:0"), Location::HostPort { host: "::1".into(), port: 0 });
+        assert_eq!(location("unix:///run/a%3Fb.sock"), Location::Path("/run/a?b.sock".into()));
         assert_eq!(location("unix:@app"), Location::Abstract("app".into()));
         assert_eq!(location("unix://@app"), Location::Abstract("app".into()));
         assert_eq!(location("mem://app"), Location::Name("app".into()));
@@ -415,13 +400,7 @@ mod tests {
 
     #[test]
     fn a_name_that_looks_like_another_place_stays_a_name() {
-        for text in [
-            "mem://%2Fx",
-            "mem://%40x",
-            "mem://%5Bx",
-            "mem://a%3A1",
-            "unix:@a%3Fb",
-        ] {
+        for text in ["mem://%2Fx", "mem://%40x", "mem://%5Bx", "mem://a%3A1", "unix:@a%3Fb"] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
     }

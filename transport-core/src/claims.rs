@@ -32,11 +32,7 @@ impl Claims {
 
     /// The value of the property with this name, whatever its case.
     pub fn value(&self, name: &str) -> Option<&Bytes> {
-        self.properties
-            .iter()
-            .rev()
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.properties.iter().rev().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The value as text, if it is UTF-8.

@@ -39,10 +39,14 @@ pub struct Connect {
 
 impl Connect {
     /// To `address`, over one of `transports`.
-    pub fn new(transports: &Transports, address: impl AsRef<str>) -> Connect {
+    pub fn new<A>(transports: &Transports, address: A) -> Connect
+    where
+        A: TryInto<Address>,
+        AddressError: From<A::Error>,
+    {
         Connect {
             transports: transports.clone(),
-            address: address.as_ref().parse(),
+            address: address.try_into().map_err(AddressError::from),
             policy: Policy::nobody(),
             mechanism: Arc::new(Null),
             framing: Arc::new(Zmtp::new()),
@@ -96,9 +100,7 @@ impl Connect {
         check_role(&*self.mechanism, Role::Client)?;
         let transport = Arc::clone(self.transports.lookup(address.scheme())?);
         let connecting = tokio::time::timeout(self.limits.connect_time, transport.connect(&address));
-        let connected = connecting
-            .await
-            .map_err(|_| ConnectError::Deadline(self.limits.connect_time))?;
+        let connected = connecting.await.map_err(|_| ConnectError::Deadline(self.limits.connect_time))?;
         let config = Arc::new(HandshakeConfig {
             role: Role::Client,
             mechanisms: vec![self.mechanism],
@@ -108,15 +110,8 @@ impl Connect {
             danger_plaintext: self.danger_plaintext,
         });
         let deadline = tokio::time::Instant::now() + config.limits.handshake_time;
-        let opened = open(connected?, &config, deadline)
-            .await
-            .map_err(|unopened| unopened.error)?;
-        Ok(Connection::new(
-            opened,
-            &config.limits,
-            Life::default(),
-            self.spin,
-        ))
+        let opened = open(connected?, &config, deadline).await.map_err(|unopened| unopened.error)?;
+        Ok(Connection::new(opened, &config.limits, Life::default(), self.spin))
     }
 }
 
@@ -140,9 +135,7 @@ impl IntoFuture for Connect {
 
 impl std::fmt::Debug for Connect {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connect")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("Connect").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -192,10 +185,9 @@ pub enum ConfigError {
 
 pub(crate) fn check_role(mechanism: &dyn MechanismFactory, role: Role) -> Result<(), ConfigError> {
     match mechanism.role() {
-        Some(other) if other != role => Err(ConfigError::MechanismRole {
-            name: mechanism.name(),
-            role: other,
-        }),
+        Some(other) if other != role => {
+            Err(ConfigError::MechanismRole { name: mechanism.name(), role: other })
+        }
         _ => Ok(()),
     }
 }

@@ -29,11 +29,7 @@ pub struct Evidence {
 impl Evidence {
     /// Evidence without any proof, over a stream with the given protection.
     pub fn new(protection: Protection) -> Evidence {
-        Evidence {
-            protection,
-            proofs: SmallVec::new(),
-            channel_binding: None,
-        }
+        Evidence { protection, proofs: SmallVec::new(), channel_binding: None }
     }
 
     /// Adds something that the transport proved.
@@ -196,8 +192,6 @@ pub struct ChannelBinding {
 
 impl fmt::Debug for ChannelBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelBinding")
-            .field("kind", &self.kind)
-            .finish_non_exhaustive()
+        f.debug_struct("ChannelBinding").field("kind", &self.kind).finish_non_exhaustive()
     }
 }

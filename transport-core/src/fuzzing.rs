@@ -23,11 +23,7 @@ pub fn address(bytes: &[u8]) {
         return;
     };
     if let Ok(address) = text.parse::<Address>() {
-        assert_eq!(
-            address.to_string().parse::<Address>().as_ref(),
-            Ok(&address),
-            "{text:?}"
-        );
+        assert_eq!(address.to_string().parse::<Address>().as_ref(), Ok(&address), "{text:?}");
     }
 }
 
@@ -37,20 +33,15 @@ pub fn zmtp_handshake(bytes: &[u8]) {
     let Some((&choice, bytes)) = bytes.split_first() else {
         return;
     };
-    let role = if choice & 1 == 0 {
-        Role::Server
-    } else {
-        Role::Client
-    };
+    let role = if choice & 1 == 0 { Role::Server } else { Role::Client };
     let plain: SharedMechanism = match role {
         Role::Server => Arc::new(PlainServer::new(Passwords::new().with_user("a", "b"))),
-        Role::Client => Arc::new(PlainClient::new("a", "b")),
+        Role::Client => match PlainClient::new("a", "b") {
+            Ok(client) => Arc::new(client),
+            Err(error) => unreachable!("{error}"),
+        },
     };
-    let mechanisms = if choice & 2 == 0 {
-        vec![Arc::new(Null) as SharedMechanism]
-    } else {
-        vec![plain]
-    };
+    let mechanisms = if choice & 2 == 0 { vec![Arc::new(Null) as SharedMechanism] } else { vec![plain] };
     let limits = Limits::default();
     let config = HandshakeConfig {
         role,
@@ -74,10 +65,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
             Ok(Progress::More) => {}
             Ok(Progress::Wait | Progress::Complete(_)) | Err(_) => break,
         }
-        assert!(
-            input.len() <= limits.handshake_frame + 64,
-            "bytes gather before authentication"
-        );
+        assert!(input.len() <= limits.handshake_frame + 64, "bytes gather before authentication");
     }
     assert!(out.len() < 2048, "a stranger gets little in return");
 }
@@ -95,10 +83,7 @@ pub fn zmtp_decoder(bytes: &[u8]) {
     let mut halves = halves();
     let mut input = BytesMut::from(bytes);
     let error = loop {
-        match halves
-            .decoder
-            .decode_each(&mut input, &mut |message| lent.push(message.to_message()))
-        {
+        match halves.decoder.decode_each(&mut input, &mut |message| lent.push(message.to_message())) {
             Ok(Some(_)) => {}
             Ok(None) => break None,
             Err(error) => break Some(error.to_string()),
@@ -132,10 +117,8 @@ fn decode(pieces: &[&[u8]]) -> (Vec<Message>, Option<String>) {
 }
 
 fn halves() -> crate::framing::Halves {
-    let limits = Limits::default()
-        .with_message(1 << 16)
-        .with_parts(16)
-        .with_ping_after(Duration::from_secs(1));
+    let limits =
+        Limits::default().with_message(1 << 16).with_parts(16).with_ping_after(Duration::from_secs(1));
     let framing = Zmtp::new().framing(Role::Server, &["NULL"], &limits);
     match framing.into_halves(None, &limits, Instant::now()) {
         Ok(halves) => halves,

@@ -8,10 +8,7 @@ pub(crate) struct Glob {
 
 impl Glob {
     pub(crate) fn new(pattern: &str, separator: u8) -> Glob {
-        Glob {
-            pattern: pattern.to_owned(),
-            separator,
-        }
+        Glob { pattern: pattern.to_owned(), separator }
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -91,11 +88,7 @@ mod tests {
             ("a**b**c", "a.b.c", true),
             ("a**b**c", "a.c", false),
         ] {
-            assert_eq!(
-                Glob::new(pattern, b'.').matches(text),
-                expected,
-                "{pattern:?} {text:?}"
-            );
+            assert_eq!(Glob::new(pattern, b'.').matches(text), expected, "{pattern:?} {text:?}");
         }
     }
 

@@ -38,9 +38,7 @@ impl Identity {
     pub(crate) fn new(evidence: &Evidence, proofs: &[Proof]) -> Identity {
         let proofs: Vec<Proof> = proofs.iter().chain(evidence.proofs()).cloned().collect();
         let principal = Principal::of(&proofs);
-        Identity {
-            inner: Arc::new(Inner { principal, proofs }),
-        }
+        Identity { inner: Arc::new(Inner { principal, proofs }) }
     }
 
     /// The one name that stands for this peer.
@@ -122,10 +120,7 @@ impl Principal {
             Proof::User { name, .. } => Principal::User(name.clone()),
             Proof::CurveKey(key) => Principal::CurveKey(*key),
             Proof::CmsKey(key) => Principal::CmsKey(*key),
-            Proof::Other { kind, name } => Principal::Other {
-                kind: kind.clone(),
-                name: name.clone(),
-            },
+            Proof::Other { kind, name } => Principal::Other { kind: kind.clone(), name: name.clone() },
             Proof::Certificate(certificate) => {
                 match (certificate.uris.first(), certificate.dns_names.first()) {
                     (Some(uri), _) => Principal::Uri(uri.clone()),
@@ -137,9 +132,7 @@ impl Principal {
             Proof::SameProcess => Principal::Process,
         });
         // `min_by_key` keeps the first of equals, so a mechanism's proof goes before a transport's of the same rank.
-        candidates
-            .min_by_key(Principal::rank)
-            .unwrap_or(Principal::Anonymous)
+        candidates.min_by_key(Principal::rank).unwrap_or(Principal::Anonymous)
     }
 
     fn rank(&self) -> u8 {
@@ -202,11 +195,7 @@ pub(crate) struct Printable<'a>(pub(crate) &'a str);
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())
-            } else {
-                write!(f, "{c}")
-            }
+            if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") }
         })
     }
 }
@@ -218,18 +207,13 @@ mod tests {
     use std::time::SystemTime;
 
     fn identity(transport: &[Proof], mechanism: &[Proof]) -> Identity {
-        let evidence = transport
-            .iter()
-            .cloned()
-            .fold(Evidence::new(Protection::SameHost), Evidence::with_proof);
+        let evidence =
+            transport.iter().cloned().fold(Evidence::new(Protection::SameHost), Evidence::with_proof);
         Identity::new(&evidence, mechanism)
     }
 
     fn user(name: &str) -> Proof {
-        Proof::User {
-            name: name.into(),
-            mechanism: "PLAIN",
-        }
+        Proof::User { name: name.into(), mechanism: "PLAIN" }
     }
 
     #[test]
@@ -244,19 +228,13 @@ mod tests {
 
         assert_eq!(identity(&[], &[]).to_string(), "anonymous");
         assert_eq!(identity(&[Proof::SameProcess], &[]).to_string(), "process");
-        assert_eq!(
-            identity(&[Proof::SameProcess, uid.clone()], &[]).to_string(),
-            "uid:1000"
-        );
+        assert_eq!(identity(&[Proof::SameProcess, uid.clone()], &[]).to_string(), "uid:1000");
         assert_eq!(
             identity(&[uid.clone(), pin], &[]).to_string(),
             "pin:sha256:BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="
         );
         assert_eq!(identity(&[uid.clone(), dns], &[]).to_string(), "dns:db.example");
-        assert_eq!(
-            identity(&[uid.clone(), uri.clone()], &[]).to_string(),
-            "spiffe://example/db"
-        );
+        assert_eq!(identity(&[uid.clone(), uri.clone()], &[]).to_string(), "spiffe://example/db");
         assert_eq!(identity(&[uid, uri], &[user("alice")]).to_string(), "user:alice");
     }
 
@@ -265,18 +243,12 @@ mod tests {
         let (a, b) = (identity(&[], &[]), identity(&[], &[]));
         assert_ne!(a, b);
         assert_ne!(a, a.clone());
-        assert_eq!(
-            identity(&[], &[user("alice")]),
-            identity(&[Proof::SameProcess], &[user("alice")])
-        );
+        assert_eq!(identity(&[], &[user("alice")]), identity(&[Proof::SameProcess], &[user("alice")]));
         assert_ne!(identity(&[], &[user("alice")]), identity(&[], &[user("bob")]));
     }
 
     #[test]
     fn a_name_with_a_line_break_cannot_forge_a_log_line() {
-        assert_eq!(
-            identity(&[], &[user("a\nuser:root")]).to_string(),
-            "user:a\\nuser:root"
-        );
+        assert_eq!(identity(&[], &[user("a\nuser:root")]).to_string(), "user:a\\nuser:root");
     }
 }

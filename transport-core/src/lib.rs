@@ -57,7 +57,7 @@ pub use server::{
     Drained, EventOrGap, RawConnection, RawServer, Server, ServerEvent, ServerEvents, ServerHandle,
 };
 pub use transport::{
-    BoxFuture, BoxRead, BoxStream, BoxWrite, Established, Incoming, Listener, Source, Stream, Transport,
-    TransportError, Transports, UnknownScheme,
+    BoxFuture, BoxRead, BoxStream, BoxWrite, Established, Incoming, Listener, ReadHalf, Source, Stream,
+    Transport, TransportError, Transports, UnknownScheme,
 };
 pub use write_buffer::{SHARE_FROM, WriteBuffer};

@@ -37,10 +37,14 @@ pub struct Listen {
 
 impl Listen {
     /// At `address`, over one of `transports`.
-    pub fn new(transports: &Transports, address: impl AsRef<str>) -> Listen {
+    pub fn new<A>(transports: &Transports, address: A) -> Listen
+    where
+        A: TryInto<Address>,
+        AddressError: From<A::Error>,
+    {
         Listen {
             transports: transports.clone(),
-            address: address.as_ref().parse(),
+            address: address.try_into().map_err(AddressError::from),
             policy: Policy::nobody(),
             mechanisms: Vec::new(),
             framing: Arc::new(Zmtp::new()),
@@ -117,14 +121,8 @@ impl Listen {
         }
         for (i, mechanism) in self.mechanisms.iter().enumerate() {
             check_role(&**mechanism, Role::Server)?;
-            if self.mechanisms[..i]
-                .iter()
-                .any(|earlier| earlier.name() == mechanism.name())
-            {
-                return Err(ConfigError::MechanismTwice {
-                    name: mechanism.name(),
-                }
-                .into());
+            if self.mechanisms[..i].iter().any(|earlier| earlier.name() == mechanism.name()) {
+                return Err(ConfigError::MechanismTwice { name: mechanism.name() }.into());
             }
         }
         let transport = Arc::clone(self.transports.lookup(address.scheme())?);

@@ -29,9 +29,7 @@ pub struct Message {
 impl Message {
     /// A message of one part.
     pub fn new(part: impl Into<Bytes>) -> Message {
-        Message {
-            parts: smallvec![part.into()],
-        }
+        Message { parts: smallvec![part.into()] }
     }
 
     pub(crate) fn from_small_vec(parts: SmallVec<[Bytes; 1]>) -> Message {
@@ -72,13 +70,7 @@ impl Message {
     /// A copy that shares no memory with the buffer that this message arrived in.
     #[must_use]
     pub fn detach(&self) -> Message {
-        Message {
-            parts: self
-                .parts
-                .iter()
-                .map(|part| Bytes::copy_from_slice(part))
-                .collect(),
-        }
+        Message { parts: self.parts.iter().map(|part| Bytes::copy_from_slice(part)).collect() }
     }
 }
 
@@ -161,6 +153,15 @@ impl<'a> MessageRef<'a> {
             Lent::Parts(parts) => (None, parts),
         };
         slice.into_iter().chain(parts.iter().map(|part| &part[..]))
+    }
+
+    /// The parts as [`Bytes`], unless the message is a plain slice: for an encoder that hands large parts to
+    /// [`WriteBuffer::put_bytes`](crate::WriteBuffer::put_bytes).
+    pub fn shared_parts(&self) -> Option<&'a [Bytes]> {
+        match self.0 {
+            Lent::Slice(_) => None,
+            Lent::Parts(parts) => Some(parts),
+        }
     }
 
     /// An owned message with the same parts: [`Bytes`] are shared, a plain slice is copied.

@@ -152,10 +152,7 @@ impl Policy {
 
     /// Allows peers with [`Proof::Other`] of this kind and name.
     pub fn other(kind: impl Into<String>, name: impl Into<String>) -> Policy {
-        Policy::from_rule(Rule::Other {
-            kind: kind.into(),
-            name: name.into(),
-        })
+        Policy::from_rule(Rule::Other { kind: kind.into(), name: name.into() })
     }
 
     /// Allows peers for whom `check` is true; `name` stands for it in messages.
@@ -165,10 +162,7 @@ impl Policy {
         name: impl Into<String>,
         check: impl Fn(&Identity) -> bool + Send + Sync + 'static,
     ) -> Policy {
-        Policy::from_rule(Rule::Custom {
-            name: name.into(),
-            check: Box::new(check),
-        })
+        Policy::from_rule(Rule::Custom { name: name.into(), check: Box::new(check) })
     }
 
     /// Allows whom either allows.
@@ -204,10 +198,7 @@ impl Policy {
         if self.allows(identity) {
             return Ok(());
         }
-        Err(Denied {
-            peer: identity.to_string(),
-            policy: self.to_string(),
-        })
+        Err(Denied { peer: identity.to_string(), policy: self.to_string() })
     }
 
     fn allows(&self, identity: &Identity) -> bool {
@@ -220,9 +211,7 @@ impl Policy {
             Rule::Gid(gid) => any(&|p| matches!(p, Proof::Unix(c) if c.gid == *gid && *gid != OVERFLOW_ID)),
             Rule::User(user) => any(&|p| matches!(p, Proof::User { name, .. } if name == user)),
             Rule::Dns(glob) => certificate(identity, |c| {
-                c.dns_names
-                    .iter()
-                    .any(|name| glob.matches(&name.to_ascii_lowercase()))
+                c.dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase()))
             }),
             Rule::Uri(glob) => certificate(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
             Rule::Pin(pin) => certificate(identity, |c| c.spki_sha256 == *pin),
@@ -244,20 +233,14 @@ impl Policy {
 }
 
 fn certificate(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
-    identity
-        .proofs()
-        .iter()
-        .any(|proof| matches!(proof, Proof::Certificate(c) if check(c)))
+    identity.proofs().iter().any(|proof| matches!(proof, Proof::Certificate(c) if check(c)))
 }
 
 impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(text: &str) -> Result<Policy, PolicyError> {
-        let error = |problem| PolicyError {
-            text: text.chars().take(200).collect(),
-            problem,
-        };
+        let error = |problem| PolicyError { text: text.chars().take(200).collect(), problem };
         match text {
             "anyone" => return Ok(Policy::danger_anyone()),
             "process" => return Ok(Policy::same_process()),
@@ -269,9 +252,9 @@ impl FromStr for Policy {
         }
         let number = || -> Result<u32, PolicyError> {
             match value.parse() {
-                Ok(OVERFLOW_ID) => Err(error(
-                    "65534 is what the kernel shows for unknown users: it never matches",
-                )),
+                Ok(OVERFLOW_ID) => {
+                    Err(error("65534 is what the kernel shows for unknown users: it never matches"))
+                }
                 Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
                 _ => Err(error("the id must be a number")),
             }
@@ -284,17 +267,13 @@ impl FromStr for Policy {
             "uri" => Ok(Policy::san_uri(value)),
             "issuer" => Ok(Policy::issuer(value)),
             "pin" => {
-                let pin = value
-                    .strip_prefix("sha256:")
-                    .and_then(|pin| BASE64.decode(pin).ok());
+                let pin = value.strip_prefix("sha256:").and_then(|pin| BASE64.decode(pin).ok());
                 let pin = pin.and_then(|pin| pin.try_into().ok());
-                pin.map(Policy::spki_pin)
-                    .ok_or_else(|| error("a pin is sha256: and 32 bytes in base64"))
+                pin.map(Policy::spki_pin).ok_or_else(|| error("a pin is sha256: and 32 bytes in base64"))
             }
             "curve" => {
                 let key = from_hex(value).and_then(|key| key.try_into().ok());
-                key.map(Policy::curve_key)
-                    .ok_or_else(|| error("a curve key is 64 hex digits"))
+                key.map(Policy::curve_key).ok_or_else(|| error("a curve key is 64 hex digits"))
             }
             _ => Err(error(FORMS)),
         }
@@ -313,11 +292,7 @@ impl fmt::Display for Policy {
             policies.iter().enumerate().try_for_each(|(i, policy)| {
                 let word = if i == 0 { "" } else { word };
                 let nested = matches!(*policy.rule, Rule::Any(_) | Rule::All(_));
-                if nested {
-                    write!(f, "{word}({policy})")
-                } else {
-                    write!(f, "{word}{policy}")
-                }
+                if nested { write!(f, "{word}({policy})") } else { write!(f, "{word}{policy}") }
             })
         };
         match &*self.rule {
@@ -391,10 +366,7 @@ mod tests {
         assert!(allows("process", &peer(&[Proof::SameProcess])) && !allows("process", &uid(1)));
         assert!(allows("uid:7", &uid(7)) && !allows("uid:7", &uid(8)) && !allows("uid:7", &peer(&[])));
         assert!(allows("gid:7", &uid(7)) && !allows("gid:7", &uid(8)));
-        let alice = peer(&[Proof::User {
-            name: "alice".into(),
-            mechanism: "PLAIN",
-        }]);
+        let alice = peer(&[Proof::User { name: "alice".into(), mechanism: "PLAIN" }]);
         assert!(allows("user:alice", &alice) && !allows("user:Alice", &alice));
         assert!(allows("dns:*.db.EXAMPLE", &tls(2)) && !allows("dns:*.example", &tls(2)));
         assert!(allows("dns:**.example", &tls(2)) && !allows("dns:*.db.example", &uid(7)));
@@ -415,15 +387,10 @@ mod tests {
 
     #[test]
     fn or_and_and_combine() {
-        let policy = Policy::nobody()
-            .or(Policy::uid(1))
-            .or(Policy::uid(2))
-            .or(Policy::uid(3));
+        let policy = Policy::nobody().or(Policy::uid(1)).or(Policy::uid(2)).or(Policy::uid(3));
         assert_eq!(policy.to_string(), "uid:1 or uid:2 or uid:3");
         assert!(policy.check(&uid(3)).is_ok() && policy.check(&uid(4)).is_err());
-        let both = Policy::uid(1)
-            .or(Policy::uid(2))
-            .and(Policy::custom("odd", |i| i.to_string() == "uid:1"));
+        let both = Policy::uid(1).or(Policy::uid(2)).and(Policy::custom("odd", |i| i.to_string() == "uid:1"));
         assert_eq!(both.to_string(), "(uid:1 or uid:2) and odd");
         assert!(both.check(&uid(1)).is_ok() && both.check(&uid(2)).is_err());
     }
@@ -450,17 +417,9 @@ mod tests {
     fn rules_print_as_they_are_parsed() {
         let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
         let curve = format!("curve:{}", "0f".repeat(32));
-        for rule in [
-            "anyone",
-            "process",
-            "uid:1",
-            "gid:2",
-            "user:a b",
-            "dns:*.x",
-            "uri:spiffe://x/**",
-            &pin,
-            &curve,
-        ] {
+        for rule in
+            ["anyone", "process", "uid:1", "gid:2", "user:a b", "dns:*.x", "uri:spiffe://x/**", &pin, &curve]
+        {
             assert_eq!(rule.parse::<Policy>().unwrap().to_string(), rule);
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -73,17 +73,41 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         None
     }
 
+    /// Whether bytes of the peer wait in the kernel although the last read found none: a server that drains asks
+    /// this before it takes the stream for empty. The default asks the plain socket; a wrapper forwards it.
+    fn has_arrived(&self) -> bool {
+        self.plain_socket().is_some_and(socket_has_bytes)
+    }
+
     /// Splits the stream for use by two tasks. The default shares it behind a lock; a socket can do better.
+    ///
+    /// Dropping the outgoing half of a socket closes that direction; of other streams it may not, so use
+    /// [`shutdown`](tokio::io::AsyncWriteExt::shutdown).
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let (read, write) = tokio::io::split(self);
         (Box::new(read), Box::new(write))
     }
 }
 
+/// The incoming half of a split [`Stream`].
+pub trait ReadHalf: AsyncRead + Send + Unpin {
+    /// As [`Stream::has_arrived`].
+    fn has_arrived(&self) -> bool {
+        false
+    }
+}
+
+impl<S: Stream + ?Sized> ReadHalf for tokio::io::ReadHalf<Box<S>> {}
+
+/// Whether the kernel has bytes for the reader of a socket.
+pub(crate) fn socket_has_bytes(socket: impl AsFd) -> bool {
+    rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
+}
+
 /// A boxed [`Stream`].
 pub type BoxStream = Box<dyn Stream>;
-/// The incoming half of a split [`Stream`].
-pub type BoxRead = Box<dyn AsyncRead + Send + Unpin>;
+/// A boxed [`ReadHalf`].
+pub type BoxRead = Box<dyn ReadHalf>;
 /// The outgoing half of a split [`Stream`].
 pub type BoxWrite = Box<dyn AsyncWrite + Send + Unpin>;
 
@@ -93,8 +117,55 @@ impl Stream for BoxStream {
         (**self).plain_socket()
     }
 
+    fn has_arrived(&self) -> bool {
+        (**self).has_arrived()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         (*self).into_split()
+    }
+}
+
+macro_rules! socket_stream {
+    ($($stream:ty, $read_half:ty;)*) => {$(
+        impl Stream for $stream {
+            fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+                Some(self.as_fd())
+            }
+
+            fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
+                let (read, write) = (*self).into_split();
+                (Box::new(read), Box::new(write))
+            }
+        }
+
+        impl ReadHalf for $read_half {
+            fn has_arrived(&self) -> bool {
+                socket_has_bytes(self.as_ref().as_fd())
+            }
+        }
+    )*};
+}
+socket_stream! {
+    tokio::net::TcpStream, tokio::net::tcp::OwnedReadHalf;
+    tokio::net::UnixStream, tokio::net::unix::OwnedReadHalf;
+}
+
+/// A shared transport is a transport: what [`Transports::lookup`] gives can go into another table.
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn scheme(&self) -> &'static str {
+        (**self).scheme()
+    }
+
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
+        (**self).connect(address)
+    }
+
+    fn listen<'a>(
+        &'a self,
+        address: &'a Address,
+    ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
+        (**self).listen(address)
     }
 }
 
@@ -144,9 +215,7 @@ impl Incoming {
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("source", self.source())
-            .finish_non_exhaustive()
+        f.debug_struct("Incoming").field("source", self.source()).finish_non_exhaustive()
     }
 }
 
@@ -280,11 +349,9 @@ impl fmt::Display for UnknownScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.hint {
             Some(hint) => write!(f, "the scheme {:?} is not in this build: {hint}", self.scheme),
-            None => write!(
-                f,
-                "there is no transport for the scheme {:?}; known are {}",
-                self.scheme, self.known
-            ),
+            None => {
+                write!(f, "there is no transport for the scheme {:?}; known are {}", self.scheme, self.known)
+            }
         }
     }
 }
@@ -319,19 +386,12 @@ pub enum TransportError {
 impl TransportError {
     /// The operating system refused to do `action`.
     pub fn io(action: impl Into<String>, source: io::Error) -> TransportError {
-        TransportError::Io {
-            action: action.into(),
-            source,
-        }
+        TransportError::Io { action: action.into(), source }
     }
 
     /// The address does not have the shape that the transport needs.
     pub fn address(address: &Address, scheme: &'static str, problem: impl Into<String>) -> TransportError {
-        TransportError::Address {
-            address: address.clone(),
-            scheme,
-            problem: problem.into(),
-        }
+        TransportError::Address { address: address.clone(), scheme, problem: problem.into() }
     }
 }
 
@@ -347,13 +407,7 @@ mod tests {
         assert_eq!(group("10.0.0.1:5"), group("[::ffff:10.0.0.1]:5"));
         assert_eq!(group("[2001:db8::1]:5"), group("[2001:db8::2]:5"));
         assert_ne!(group("[2001:db8:0:1::1]:5"), group("[2001:db8::1]:5"));
-        let process = |pid| {
-            Source::Process {
-                uid: 1,
-                pid: Some(pid),
-            }
-            .group()
-        };
+        let process = |pid| Source::Process { uid: 1, pid: Some(pid) }.group();
         assert_eq!(process(1), process(2));
     }
 

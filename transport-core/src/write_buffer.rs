@@ -90,11 +90,7 @@ impl WriteBuffer {
         let mut used = 0;
         let mut at = self.written;
         let end = (self.copied.len(), &[][..]);
-        let places = self
-            .shared
-            .iter()
-            .map(|(place, bytes)| (*place, &bytes[..]))
-            .chain([end]);
+        let places = self.shared.iter().map(|(place, bytes)| (*place, &bytes[..])).chain([end]);
         for (place, bytes) in places {
             for slice in [&self.copied[at..place], bytes] {
                 if slice.is_empty() {

@@ -13,10 +13,7 @@ struct MemHarness {
 
 impl Harness for MemHarness {
     fn new() -> MemHarness {
-        MemHarness {
-            transports: Transports::new().with(MemTransport::new()),
-            next: AtomicU32::new(0),
-        }
+        MemHarness { transports: Transports::new().with(MemTransport::new()), next: AtomicU32::new(0) }
     }
 
     fn transports(&self) -> Transports {
@@ -28,14 +25,9 @@ impl Harness for MemHarness {
     }
 
     fn misshapen(&self) -> Vec<String> {
-        [
-            "mem:///run/app.sock",
-            "mem:@app",
-            "mem://127.0.0.1:5555",
-            "mem://app?mode=0600",
-        ]
-        .map(String::from)
-        .into()
+        ["mem:///run/app.sock", "mem:@app", "mem://127.0.0.1:5555", "mem://app?mode=0600"]
+            .map(String::from)
+            .into()
     }
 
     fn expected(&self) -> Expected {

@@ -28,14 +28,9 @@ impl Harness for TcpHarness {
     }
 
     fn misshapen(&self) -> Vec<String> {
-        [
-            "tcp:///run/app.sock",
-            "tcp:@app",
-            "tcp://app",
-            "tcp://127.0.0.1:5555?mode=0600",
-        ]
-        .map(String::from)
-        .into()
+        ["tcp:///run/app.sock", "tcp:@app", "tcp://app", "tcp://127.0.0.1:5555?mode=0600"]
+            .map(String::from)
+            .into()
     }
 
     fn expected(&self) -> Expected {

@@ -1,4 +1,5 @@
 //! Ten thousand peers that say nothing.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod common;
 
@@ -17,17 +18,14 @@ fn raise_open_files() -> bool {
         return true;
     }
     limit.current = limit.maximum;
-    let raised = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit.clone()).is_ok();
+    let raised = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).is_ok();
     raised && limit.current.is_none_or(|current| current >= needed)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_silent_peers_are_freed_and_a_good_one_gets_in_meanwhile() {
     if !raise_open_files() {
-        eprintln!(
-            "skipped: this needs {} open files, and the limit cannot be raised",
-            SILENT + 2000
-        );
+        eprintln!("skipped: this needs {} open files, and the limit cannot be raised", SILENT + 2000);
         return;
     }
     let limits = Limits::default().with_handshake_time(Duration::from_secs(3));
@@ -60,19 +58,14 @@ async fn ten_thousand_silent_peers_are_freed_and_a_good_one_gets_in_meanwhile() 
     let mut good = 0;
     while !flood.is_finished() || good < 20 {
         let mut peer = tokio::net::TcpStream::connect(address).await.unwrap();
-        peer.write_all(&[greeting("NULL"), ready(), b"\x00\x02ok".to_vec()].concat())
-            .await
-            .unwrap();
+        peer.write_all(&[greeting("NULL"), ready(), b"\x00\x02ok".to_vec()].concat()).await.unwrap();
         let mut connection = tokio::time::timeout(NET, server.accept()).await.unwrap().unwrap();
         assert_eq!(connection.recv().await.unwrap().unwrap()[0], "ok");
         good += 1;
     }
     let silent = flood.await.unwrap();
     let (evicted, late, gap) = tokio::time::timeout(NET, counting).await.unwrap().unwrap();
-    assert!(
-        evicted + gap > 0 && late <= 256,
-        "evicted {evicted}, late {late}, events lost {gap}"
-    );
+    assert!(evicted + gap > 0 && late <= 256, "evicted {evicted}, late {late}, events lost {gap}");
     for mut peer in silent {
         read_to_end(&mut peer).await;
     }

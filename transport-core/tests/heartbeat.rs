@@ -1,4 +1,5 @@
 //! Heartbeats of whole connections, in virtual time.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod common;
 
@@ -18,11 +19,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 async fn server() -> (MemTransport, Transports, Server) {
     let mem = MemTransport::new();
     let transports = Transports::new().with(mem.clone());
-    let server = Listen::new(&transports, "mem://heartbeat")
-        .policy(Policy::same_process())
-        .start()
-        .await
-        .unwrap();
+    let server =
+        Listen::new(&transports, "mem://heartbeat").policy(Policy::same_process()).start().await.unwrap();
     (mem, transports, server)
 }
 
@@ -41,17 +39,12 @@ async fn scripted(mem: &MemTransport, server: &mut Server, minor: u8) -> (BoxStr
 #[tokio::test(start_paused = true)]
 async fn two_idle_ends_keep_each_other_alive() {
     let (_mem, transports, mut server) = server().await;
-    let mut client = Connect::new(&transports, "mem://heartbeat")
-        .server(Policy::same_process())
-        .await
-        .unwrap();
+    let mut client =
+        Connect::new(&transports, "mem://heartbeat").server(Policy::same_process()).await.unwrap();
     let mut connection = server.accept().await.unwrap();
     let start = Instant::now();
     let idle = async { tokio::join!(client.recv(), connection.recv()) };
-    assert!(
-        tokio::time::timeout(60 * MINUTE, idle).await.is_err(),
-        "both still wait"
-    );
+    assert!(tokio::time::timeout(60 * MINUTE, idle).await.is_err(), "both still wait");
     assert_eq!(start.elapsed(), 60 * MINUTE);
     client.send("still there").await.unwrap();
     assert_eq!(connection.recv().await.unwrap().unwrap()[0], "still there");
@@ -75,15 +68,9 @@ async fn a_silent_peer_is_pinged_and_taken_for_dead_after_90_seconds() {
         times
     };
     let (received, times) = tokio::join!(connection.recv(), pings);
-    assert!(
-        matches!(received, Err(RecvError::Framing(FramingError::Silent { .. }))),
-        "{received:?}"
-    );
+    assert!(matches!(received, Err(RecvError::Framing(FramingError::Silent { .. }))), "{received:?}");
     assert_eq!((times, start.elapsed().as_secs()), (vec![30, 60], 90));
-    assert!(
-        matches!(connection.recv().await, Ok(None)),
-        "and then there is nothing more"
-    );
+    assert!(matches!(connection.recv().await, Ok(None)), "and then there is nothing more");
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,10 +79,7 @@ async fn a_peer_of_zmtp_3_0_is_never_pinged() {
     let (mut peer, mut connection) = scripted(&mem, &mut server, 0).await;
     let mut byte = [0];
     let both = async { tokio::join!(connection.recv(), peer.read(&mut byte)) };
-    assert!(
-        tokio::time::timeout(60 * MINUTE, both).await.is_err(),
-        "nothing comes and nobody gives up"
-    );
+    assert!(tokio::time::timeout(60 * MINUTE, both).await.is_err(), "nothing comes and nobody gives up");
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,9 +90,6 @@ async fn the_ttl_of_a_peers_ping_holds_until_it_sends_again() {
     peer.write_all(b"\x04\x07\x04PING\0\x14\x00\x01a").await.unwrap();
     assert_eq!(connection.recv().await.unwrap().unwrap()[0], "a");
     let start = Instant::now();
-    assert!(matches!(
-        connection.recv().await,
-        Err(RecvError::Framing(FramingError::Silent { .. }))
-    ));
+    assert!(matches!(connection.recv().await, Err(RecvError::Framing(FramingError::Silent { .. }))));
     assert_eq!(start.elapsed().as_secs(), 2);
 }

@@ -1,5 +1,6 @@
 //! Authenticated peers that misbehave, and what it costs in memory: measured by a counting allocator, so the tests in
 //! this file take turns.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod common;
 
@@ -20,9 +21,7 @@ const MOST_GROWTH: usize = 64 << 10;
 
 async fn recv_error(connection: &mut Connection) -> RecvError {
     loop {
-        let received = tokio::time::timeout(NET, connection.recv())
-            .await
-            .expect("the violation is noticed");
+        let received = tokio::time::timeout(NET, connection.recv()).await.expect("the violation is noticed");
         match received {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the stream must not end well"),
@@ -79,13 +78,7 @@ async fn two_million_empty_parts_are_refused_and_cost_little() {
     let mut server = listen().start().await.unwrap();
     let bytes = [1, 0].repeat(2_000_000);
     let (error, growth) = attack(&mut server, &bytes).await;
-    assert!(
-        matches!(
-            error,
-            RecvError::Framing(FramingError::TooManyParts { limit: 1024 })
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, RecvError::Framing(FramingError::TooManyParts { limit: 1024 })), "{error}");
     // 1,024 parts of 32 bytes, twice while their vector grows, besides the read buffer.
     assert!(growth < 4 * MOST_GROWTH, "{growth} bytes");
 }
@@ -113,10 +106,7 @@ async fn a_flood_of_pings_from_a_peer_that_reads_nothing_costs_little_and_ends_a
     let growth = MEMORY.peak_usage().saturating_sub(before);
     // The read buffer (256 KiB, twice while it moves) and at most 64 KiB of pongs.
     assert!(growth < 1 << 20, "{growth} bytes");
-    assert!(matches!(
-        connection.send("more").await,
-        Err(SendError::Stalled(_))
-    ));
+    assert!(matches!(connection.send("more").await, Err(SendError::Stalled(_))));
 }
 
 #[tokio::test]
@@ -137,10 +127,7 @@ async fn commands_after_ready_are_ignored_or_answered() {
     peer.write_all(&commands.concat()).await.unwrap();
     assert_eq!(connection.recv().await.unwrap().unwrap()[0], "ok");
     peer.write_all(&command("PING", b"")).await.unwrap();
-    assert!(matches!(
-        recv_error(&mut connection).await,
-        RecvError::Framing(FramingError::Malformed { .. })
-    ));
+    assert!(matches!(recv_error(&mut connection).await, RecvError::Framing(FramingError::Malformed { .. })));
 }
 
 #[tokio::test]
@@ -206,10 +193,7 @@ async fn unread_bytes_of_all_connections_together_are_bounded() {
         error = recv_error(&mut hogged) => error,
         written = hog.write_all(&frame) => panic!("the message must not be taken: {written:?}"),
     };
-    assert!(
-        matches!(error, RecvError::Cut(transport_core::Cut::Unread)),
-        "{error}"
-    );
+    assert!(matches!(error, RecvError::Cut(transport_core::Cut::Unread)), "{error}");
     good.write_all(b"\x00\x02ok").await.unwrap();
     assert_eq!(other.recv().await.unwrap().unwrap()[0], "ok");
 }

@@ -17,7 +17,7 @@ async fn the_example_shows_what_it_says() {
         "the client knows its server as process",
         "a message arrived: Some(\"hello\")",
         "with nobody's ticket the client is told: the peer refused this side: 400",
-        "and the server logs: authentication failed: nobody has this ticket",
+        "and the server logs: nobody has this ticket",
         "with bob's ticket the client is told: the peer refused this side: 400",
         "and the server logs: ticket:bob is not allowed by the policy (ticket:alice)",
         "of a large message its length is enough: the peer announced 999999999 bytes, the limit is 16777216",
@@ -32,10 +32,7 @@ struct PairHarness {
 
 impl Harness for PairHarness {
     fn new() -> PairHarness {
-        PairHarness {
-            transports: Transports::new().with(PairTransport::new()),
-            next: AtomicU32::new(0),
-        }
+        PairHarness { transports: Transports::new().with(PairTransport::new()), next: AtomicU32::new(0) }
     }
 
     fn transports(&self) -> Transports {
@@ -47,9 +44,7 @@ impl Harness for PairHarness {
     }
 
     fn misshapen(&self) -> Vec<String> {
-        ["pair:///run/app.sock", "pair:@app", "pair://127.0.0.1:5555"]
-            .map(String::from)
-            .into()
+        ["pair:///run/app.sock", "pair:@app", "pair://127.0.0.1:5555"].map(String::from).into()
     }
 
     fn expected(&self) -> Expected {

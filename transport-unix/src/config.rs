@@ -15,10 +15,10 @@ impl Default for UnixConfig {
 }
 
 impl UnixConfig {
-    /// Sets [`mode`](UnixConfig::mode).
+    /// Sets [`mode`](UnixConfig::mode); bits beyond 0777 are dropped.
     #[must_use]
     pub fn with_mode(mut self, mode: u32) -> UnixConfig {
-        self.mode = mode;
+        self.mode = mode & 0o777;
         self
     }
 }

@@ -39,11 +39,7 @@ impl UnixListener {
         };
         socket.listen(BACKLOG)?;
         let listener = TokioListener::from_std(socket.into())?;
-        Ok(UnixListener {
-            listener,
-            local,
-            _file: file,
-        })
+        Ok(UnixListener { listener, local, _file: file })
     }
 }
 
@@ -72,11 +68,7 @@ struct SocketFile {
 impl SocketFile {
     fn of(path: PathBuf) -> io::Result<SocketFile> {
         let metadata = fs::symlink_metadata(&path)?;
-        Ok(SocketFile {
-            path,
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
+        Ok(SocketFile { path, device: metadata.dev(), inode: metadata.ino() })
     }
 }
 

@@ -28,15 +28,14 @@ impl Place {
             _ => return Err(error("write unix:///absolute/path or unix:@name".to_owned())),
         };
         if length > LONGEST {
-            return Err(error(format!(
-                "its path has {length} bytes, a socket's may have {LONGEST}"
-            )));
+            return Err(error(format!("its path has {length} bytes, a socket's may have {LONGEST}")));
+        }
+        if matches!(place, Place::Abstract(_)) && address.parameter("mode").is_some() {
+            return Err(error("an abstract name has no mode: it would keep nobody out".to_owned()));
         }
         for (key, _) in address.parameters() {
             if key != "mode" {
-                return Err(error(format!(
-                    "it has no parameter {key:?}; the only one is mode"
-                )));
+                return Err(error(format!("it has no parameter {key:?}; the only one is mode")));
             }
         }
         Ok(place)
@@ -47,13 +46,10 @@ impl Place {
         let Some(mode) = address.parameter("mode") else {
             return Ok(None);
         };
-        let parsed = u32::from_str_radix(mode, 8)
-            .ok()
-            .filter(|bits| *bits <= 0o777 && !mode.starts_with('+'));
+        let parsed =
+            u32::from_str_radix(mode, 8).ok().filter(|bits| *bits <= 0o777 && !mode.starts_with('+'));
         let problem = || format!("the mode {mode:?} is not octal permission bits such as 0660");
-        parsed
-            .map(Some)
-            .ok_or_else(|| TransportError::address(address, SCHEME, problem()))
+        parsed.map(Some).ok_or_else(|| TransportError::address(address, SCHEME, problem()))
     }
 
     /// As tokio and the kernel take it: an abstract name behind a zero byte.
@@ -85,10 +81,7 @@ mod tests {
     fn files_and_abstract_names_are_told_apart() {
         assert_eq!(place("unix:///run/a"), Ok(Place::File("/run/a".into())));
         assert_eq!(place("unix:@a"), Ok(Place::Abstract("a".into())));
-        assert_eq!(
-            Place::Abstract("a".into()).to_path().as_os_str().as_bytes(),
-            b"\0a"
-        );
+        assert_eq!(Place::Abstract("a".into()).to_path().as_os_str().as_bytes(), b"\0a");
         assert!(place("unix://run/a").unwrap_err().contains("absolute"));
         assert!(place("unix:///run/a?x=1").unwrap_err().contains("\"x\""));
     }
@@ -96,11 +89,7 @@ mod tests {
     #[test]
     fn a_path_that_is_too_long_says_so() {
         assert!(place(&format!("unix:///{}", "a".repeat(106))).is_ok());
-        assert!(
-            place(&format!("unix:///{}", "a".repeat(107)))
-                .unwrap_err()
-                .contains("108 bytes")
-        );
+        assert!(place(&format!("unix:///{}", "a".repeat(107))).unwrap_err().contains("108 bytes"));
         assert!(place(&format!("unix:@{}", "a".repeat(107))).is_ok());
         assert!(place(&format!("unix:@{}", "a".repeat(108))).is_err());
     }
@@ -110,12 +99,7 @@ mod tests {
         let mode = |text: &str| Place::mode(&text.parse().unwrap());
         assert_eq!(mode("unix:///a?mode=0660").unwrap(), Some(0o660));
         assert_eq!(mode("unix:///a").unwrap(), None);
-        for bad in [
-            "unix:///a?mode=8",
-            "unix:///a?mode=1777",
-            "unix:///a?mode=",
-            "unix:///a?mode=%2B7",
-        ] {
+        for bad in ["unix:///a?mode=8", "unix:///a?mode=1777", "unix:///a?mode=", "unix:///a?mode=%2B7"] {
             assert!(mode(bad).is_err(), "{bad}");
         }
     }

@@ -39,9 +39,10 @@ impl Transport for UnixTransport {
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
         Box::pin(async move {
+            Place::mode(address)?; // it is for the listening side, but a wrong one is a mistake all the same
             let path = Place::of(address)?.to_path();
             let connected = connect(&path).await;
-            let established = connected.and_then(|stream| establish(stream));
+            let established = connected.and_then(establish);
             established.map_err(|error| TransportError::io(format!("connect to {address}"), error))
         })
     }

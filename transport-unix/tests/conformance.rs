@@ -24,13 +24,7 @@ fn expected() -> Expected {
 }
 
 fn misshapen() -> Vec<String> {
-    [
-        "unix://app",
-        "unix://127.0.0.1:5555",
-        "unix:///run/app.sock?port=1",
-    ]
-    .map(String::from)
-    .into()
+    ["unix://app", "unix://127.0.0.1:5555", "unix:///run/app.sock?port=1"].map(String::from).into()
 }
 
 struct FileHarness {
@@ -39,9 +33,7 @@ struct FileHarness {
 
 impl Harness for FileHarness {
     fn new() -> FileHarness {
-        FileHarness {
-            directory: tempfile::tempdir().expect("a directory for sockets"),
-        }
+        FileHarness { directory: tempfile::tempdir().expect("a directory for sockets") }
     }
 
     fn transports(&self) -> Transports {

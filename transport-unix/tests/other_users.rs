@@ -56,10 +56,7 @@ async fn a_client_refuses_a_server_of_another_user() {
     server.says("outcome: listening");
     let connect = Connect::new(&transports(), &address).server(Policy::same_user());
     let error = bounded(connect.into_future()).await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Handshake(HandshakeError::Denied(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::Handshake(HandshakeError::Denied(_))), "{error:?}");
     let denied = format!("uid:{OTHER} is not allowed by the policy (uid:0)");
     assert_eq!(error.to_string(), denied);
     let connect = Connect::new(&transports(), &address).server(Policy::uid(OTHER));
@@ -72,10 +69,7 @@ async fn another_user_cannot_open_a_socket_file_of_mode_0600() {
     let directory = tempfile::tempdir().unwrap();
     let anyone = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), anyone).unwrap();
-    for (mode, outcome) in [
-        ("0600", "outcome: cannot connect"),
-        ("0666", "outcome: connected"),
-    ] {
+    for (mode, outcome) in [("0600", "outcome: cannot connect"), ("0666", "outcome: connected")] {
         let address = format!("unix://{}/{mode}.sock?mode={mode}", directory.path().display());
         let _server = listen(&address, Policy::danger_anyone()).start().await.unwrap();
         Helper::start("connects", &address).says(outcome);
@@ -97,10 +91,7 @@ async fn the_other_user() {
             drop(connection);
         }
     }
-    match Connect::new(&transports(), &address)
-        .server(Policy::danger_anyone())
-        .await
-    {
+    match Connect::new(&transports(), &address).server(Policy::danger_anyone()).await {
         Ok(mut connection) => {
             connection.send("hello from the other user").await.unwrap();
             connection.close().await.unwrap();

@@ -54,9 +54,7 @@ async fn the_mode_in_the_settings_counts_where_the_address_has_none() {
     let directory = directory();
     let path = directory.path().join("a.sock");
     let transport = UnixTransport::with_config(UnixConfig::default().with_mode(0o666));
-    let _listener = listen_with(transport, &format!("unix://{}", path.display()))
-        .await
-        .unwrap();
+    let _listener = listen_with(transport, &format!("unix://{}", path.display())).await.unwrap();
     assert_eq!(mode(&path), 0o666);
 }
 
@@ -75,10 +73,7 @@ async fn a_client_may_use_the_same_address_with_its_mode() {
 async fn a_mode_that_is_none_is_refused_before_there_is_a_file() {
     let directory = directory();
     let path = directory.path().join("a.sock");
-    let error = listen(&format!("unix://{}?mode=rw", path.display()))
-        .await
-        .err()
-        .unwrap();
+    let error = listen(&format!("unix://{}?mode=rw", path.display())).await.err().unwrap();
     assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
     assert!(!path.exists());
 }
@@ -119,16 +114,10 @@ async fn a_file_that_is_in_the_way_is_left_alone() {
 async fn a_path_that_is_too_long_says_so_to_both_sides() {
     let address: Address = format!("unix:///{}", "a".repeat(200)).parse().unwrap();
     let transport = UnixTransport::new();
-    let errors = [
-        transport.connect(&address).await.err(),
-        transport.listen(&address).await.err(),
-    ];
+    let errors = [transport.connect(&address).await.err(), transport.listen(&address).await.err()];
     for error in errors {
         let error = error.unwrap().to_string();
-        assert!(
-            error.contains("its path has 201 bytes, a socket's may have 107"),
-            "{error}"
-        );
+        assert!(error.contains("its path has 201 bytes, a socket's may have 107"), "{error}");
     }
 }
 
@@ -147,9 +136,8 @@ async fn the_longest_path_that_fits_works() {
 #[tokio::test]
 async fn a_path_with_odd_characters_is_percent_encoded() {
     let directory = directory();
-    let address: Address = format!("unix://{}/a%20b%3Fc%25d%C3%A9", directory.path().display())
-        .parse()
-        .unwrap();
+    let address: Address =
+        format!("unix://{}/a%20b%3Fc%25d%C3%A9", directory.path().display()).parse().unwrap();
     let listener = UnixTransport::new().listen(&address).await.unwrap();
     assert!(directory.path().join("a b?c%dé").exists());
     let again: Address = listener.local_address().to_string().parse().unwrap();
@@ -159,9 +147,6 @@ async fn a_path_with_odd_characters_is_percent_encoded() {
 #[tokio::test]
 async fn a_mode_for_an_abstract_name_is_refused_since_it_would_keep_nobody_out() {
     let address = format!("unix:@transport-unix-mode-{}?mode=0600", std::process::id());
-    let error = listen(&address)
-        .await
-        .err()
-        .expect("an abstract name has no mode");
+    let error = listen(&address).await.err().expect("an abstract name has no mode");
     assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
 }

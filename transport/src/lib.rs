@@ -50,10 +50,13 @@ mod table;
 pub use table::{connect, listen, transports};
 #[doc(inline)]
 pub use transport_core::{
-    Address, Claims, Connect, ConnectError, Connection, Identity, Limits, Listen, ListenError, Message,
-    MessageRef, Policy, Principal, Proof, RawConnection, RawServer, Receiver, RecvError, SendError, Sender,
-    Server, ServerEvent, ServerEvents, ServerHandle,
+    Address, AddressError, Claims, Connect, ConnectError, Connection, Identity, Limits, Listen, ListenError,
+    Message, MessageRef, Policy, Principal, Proof, RawConnection, RawServer, Receiver, RecvError, SendError,
+    Sender, Server, ServerEvent, ServerEvents, ServerHandle,
 };
+
+#[doc(inline)]
+pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 
 pub use transport_core as core;
 #[cfg(feature = "unix")]

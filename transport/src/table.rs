@@ -4,14 +4,18 @@ use std::sync::LazyLock;
 
 use transport_core::mem::MemTransport;
 use transport_core::tcp::TcpTransport;
-use transport_core::{Connect, Listen, Transports};
+use transport_core::{Address, AddressError, Connect, Listen, Transports};
 
 /// Connects to `address`: settings first, then `.await`.
 ///
 /// # Examples
 ///
 /// See the [crate's page](crate).
-pub fn connect(address: impl AsRef<str>) -> Connect {
+pub fn connect<A>(address: A) -> Connect
+where
+    A: TryInto<Address>,
+    AddressError: From<A::Error>,
+{
     Connect::new(&TRANSPORTS, address)
 }
 
@@ -20,7 +24,11 @@ pub fn connect(address: impl AsRef<str>) -> Connect {
 /// # Examples
 ///
 /// See the [crate's page](crate).
-pub fn listen(address: impl AsRef<str>) -> Listen {
+pub fn listen<A>(address: A) -> Listen
+where
+    A: TryInto<Address>,
+    AddressError: From<A::Error>,
+{
     Listen::new(&TRANSPORTS, address)
 }
 
@@ -32,9 +40,7 @@ pub fn transports() -> Transports {
 }
 
 static TRANSPORTS: LazyLock<Transports> = LazyLock::new(|| {
-    let transports = Transports::new()
-        .with(TcpTransport::new())
-        .with(MemTransport::new());
+    let transports = Transports::new().with(TcpTransport::new()).with(MemTransport::new());
     #[cfg(feature = "unix")]
     let transports = transports.with(transport_unix::UnixTransport::new());
     #[cfg(not(feature = "unix"))]
@@ -47,11 +53,7 @@ mod tests {
     use super::*;
 
     fn problem(scheme: &str) -> String {
-        TRANSPORTS
-            .lookup(scheme)
-            .err()
-            .map(|error| error.to_string())
-            .unwrap_or_default()
+        TRANSPORTS.lookup(scheme).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -81,14 +81,13 @@ pub(crate) fn any_of(rules: Vec<Policy>) -> Policy {
 
 /// Reads an address that another process can reach.
 fn address(text: &str) -> Result<Address, String> {
-    let address: Address = text
-        .parse()
-        .map_err(|error: transport::core::AddressError| error.to_string())?;
+    let address: Address = text.parse().map_err(|error: transport::core::AddressError| error.to_string())?;
     match address.scheme() {
         "mem" => Err("mem:// is reached only from its own process; write tcp:// or unix:".to_owned()),
-        "ipc" => Err(
-            "what ZeroMQ calls ipc:///path is unix:///path here, and ipc://@name is unix:@name".to_owned(),
-        ),
+        "ipc" => {
+            Err("what ZeroMQ calls ipc:///path is unix:///path here, and ipc://@name is unix:@name"
+                .to_owned())
+        }
         scheme => match transport::transports().lookup(scheme) {
             Ok(_) => Ok(address),
             Err(error) => Err(error.to_string()),
@@ -97,10 +96,7 @@ fn address(text: &str) -> Result<Address, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text
-        .parse()
-        .ok()
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds
         .filter(|time| !time.is_zero())
         .ok_or_else(|| "it must be a number greater than 0, such as 5 or 0.5".to_owned())

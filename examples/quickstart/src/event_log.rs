@@ -78,10 +78,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn start() -> (EventLog, Writer) {
     let (entries, receiver) = mpsc::channel(WAITING);
     let lost = Arc::new(AtomicU64::new(0));
-    let log = EventLog {
-        entries,
-        lost: Arc::clone(&lost),
-    };
+    let log = EventLog { entries, lost: Arc::clone(&lost) };
     let thread = std::thread::spawn(move || write_all(receiver, &lost));
     (log, Writer { thread })
 }

@@ -42,7 +42,5 @@ async fn main() -> ExitCode {
 
 /// Only writing to stdout fails with a bare `io::Error` of this kind; those of connections come wrapped.
 fn is_output_closed(problem: &Problem) -> bool {
-    problem
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    problem.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

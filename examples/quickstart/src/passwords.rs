@@ -15,9 +15,7 @@ pub(crate) fn server(path: &Path) -> Result<PlainServer, Problem> {
     let text = read(path)?;
     let passwords = users(&text, path)?
         .into_iter()
-        .fold(Passwords::new(), |known, (user, password)| {
-            known.with_user(user, password)
-        });
+        .fold(Passwords::new(), |known, (user, password)| known.with_user(user, password));
     Ok(PlainServer::new(passwords))
 }
 
@@ -25,7 +23,7 @@ pub(crate) fn server(path: &Path) -> Result<PlainServer, Problem> {
 pub(crate) fn client(path: &Path) -> Result<PlainClient, Problem> {
     let text = read(path)?;
     let (user, password) = users(&text, path)?[0];
-    Ok(PlainClient::new(user, password))
+    Ok(PlainClient::new(user, password)?)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
@@ -52,10 +50,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
     }
     // Room for all of it at once: a growing string leaves copies behind that nobody wipes.
     let mut text = Zeroizing::new(String::with_capacity(LARGEST + 1));
-    let length = file
-        .take(LARGEST as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(cannot_read)?;
+    let length = file.take(LARGEST as u64 + 1).read_to_string(&mut text).map_err(cannot_read)?;
     if length > LARGEST {
         return Err(format!("the password file {shown} has more than {LARGEST} bytes").into());
     }
@@ -71,9 +66,7 @@ fn users<'a>(text: &'a str, path: &Path) -> Result<Vec<(&'a str, &'a str)>, Prob
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (user, password) = line
-            .split_once(':')
-            .ok_or_else(|| error("is not user:password"))?;
+        let (user, password) = line.split_once(':').ok_or_else(|| error("is not user:password"))?;
         if user.is_empty() || password.is_empty() {
             return Err(error("has an empty user or password").into());
         }
@@ -95,11 +88,7 @@ fn users<'a>(text: &'a str, path: &Path) -> Result<Vec<(&'a str, &'a str)>, Prob
 fn for_shell(path: &Path) -> String {
     let path = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(plain) {
-        path
-    } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
-    }
+    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 const LARGEST: usize = 64 << 10;
@@ -123,23 +112,13 @@ mod tests {
     fn a_bad_line_is_named_but_not_shown() {
         for (text, problem) in [
             ("secret", "line 1 of the password file p is not user:password"),
-            (
-                "a:b\n:secret",
-                "line 2 of the password file p has an empty user or password",
-            ),
-            (
-                "a:b\na:secret",
-                "line 2 of the password file p names a user for the second time",
-            ),
+            ("a:b\n:secret", "line 2 of the password file p has an empty user or password"),
+            ("a:b\na:secret", "line 2 of the password file p names a user for the second time"),
             ("# nothing\n", "the password file p has no line user:password"),
         ] {
             assert_eq!(parse(text), Err(problem.to_owned()));
         }
-        assert!(
-            parse(&format!("a:{}", "x".repeat(256)))
-                .unwrap_err()
-                .contains("255")
-        );
+        assert!(parse(&format!("a:{}", "x".repeat(256))).unwrap_err().contains("255"));
     }
 
     #[test]

@@ -21,11 +21,7 @@ impl Seen {
     pub(crate) fn of(identity: &Identity) -> Seen {
         Seen {
             identity: identity.to_string(),
-            proofs: identity
-                .proofs()
-                .iter()
-                .map(|proof| Proven::of(proof, identity))
-                .collect(),
+            proofs: identity.proofs().iter().map(|proof| Proven::of(proof, identity)).collect(),
         }
     }
 }

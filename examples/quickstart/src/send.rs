@@ -15,9 +15,7 @@ pub(crate) async fn run(options: SendOptions) -> Result<(), Problem> {
     for message in messages(&options) {
         connection.send(&message).await?;
         let answer = tokio::time::timeout(options.timeout, connection.recv());
-        let answer = answer
-            .await
-            .map_err(|_| format!("no answer within {:?}", options.timeout))??;
+        let answer = answer.await.map_err(|_| format!("no answer within {:?}", options.timeout))??;
         let answer = answer.ok_or("the server closed the connection instead of answering")?;
         writeln!(io::stdout(), "{}", line(&answer, options.req)?)?;
     }
@@ -25,12 +23,9 @@ pub(crate) async fn run(options: SendOptions) -> Result<(), Problem> {
 }
 
 fn connect(options: &SendOptions) -> Result<Connect, Problem> {
-    let limits = Limits::default()
-        .with_connect_time(options.timeout)
-        .with_handshake_time(options.timeout);
-    let mut connect = transport::connect(options.address.to_string())
-        .server(server_policy(options)?)
-        .limits(limits);
+    let limits = Limits::default().with_connect_time(options.timeout).with_handshake_time(options.timeout);
+    let mut connect =
+        transport::connect(options.address.to_string()).server(server_policy(options)?).limits(limits);
     if let Some(file) = &options.plain_file {
         connect = connect.mechanism(passwords::client(file)?);
     }
@@ -77,11 +72,7 @@ fn line(answer: &Message, req: bool) -> Result<String, Problem> {
 
 fn printable(part: &[u8]) -> String {
     let escape = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
+        if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
     };
     match std::str::from_utf8(part) {
         Ok(text) => text.chars().map(escape).collect(),

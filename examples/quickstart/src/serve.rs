@@ -27,9 +27,7 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Problem> {
     let mut server = listen(options)?.start().await.map_err(explain)?;
     let mut events = server.events();
     let (log, writer) = event_log::start();
-    log.tell(Event::Listening {
-        address: server.local_address().to_string(),
-    });
+    log.tell(Event::Listening { address: server.local_address().to_string() });
     tokio::select! {
         () = accept(&mut server, &log) => {}
         () = tell(&mut events, &log) => {}
@@ -62,10 +60,7 @@ async fn accept(server: &mut Server, log: &EventLog) {
 async fn serve_peer(mut connection: Connection, log: EventLog) {
     let identity = connection.identity().to_string();
     let source = connection.source().to_string();
-    log.tell(Event::Accepted {
-        peer: Seen::of(connection.identity()),
-        source: source.clone(),
-    });
+    log.tell(Event::Accepted { peer: Seen::of(connection.identity()), source: source.clone() });
     let mut messages = 0;
     let outcome = match echo(&mut connection, &mut messages).await {
         Ok(()) => connection.close().await.map_err(Problem::from),
@@ -83,18 +78,16 @@ async fn serve_peer(mut connection: Connection, log: EventLog) {
 async fn tell(events: &mut ServerEvents, log: &EventLog) {
     while let Some(event) = events.next().await {
         match event {
-            EventOrGap::Event(ServerEvent::Refused {
-                source,
-                identity,
-                reason,
-            }) => log.tell(Event::Refused {
-                reason: chain(&*reason),
-                identity: identity.map(|identity| identity.to_string()),
-                source: source.to_string(),
-            }),
-            EventOrGap::Event(ServerEvent::AcceptFailed { error, .. }) => log.tell(Event::AcceptFailed {
-                reason: chain(&*error),
-            }),
+            EventOrGap::Event(ServerEvent::Refused { source, identity, reason }) => {
+                log.tell(Event::Refused {
+                    reason: chain(&*reason),
+                    identity: identity.map(|identity| identity.to_string()),
+                    source: source.to_string(),
+                })
+            }
+            EventOrGap::Event(ServerEvent::AcceptFailed { error, .. }) => {
+                log.tell(Event::AcceptFailed { reason: chain(&*error) })
+            }
             EventOrGap::Gap(events) => log.lost(events),
             // Accepted is told by the peer's task, so that it comes before Closed; Stopped at the very end.
             EventOrGap::Event(_) => {}

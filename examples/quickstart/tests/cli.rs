@@ -24,11 +24,7 @@ fn the_tour_ends_well_and_leaves_nothing_behind() {
     let directory = TempDir::new().unwrap();
     let output = finish(quickstart().env("TMPDIR", directory.path()));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for expected in [
         "the kernel (SO_PEERCRED)",
         "user:alice  proven by PLAIN",
@@ -41,9 +37,7 @@ fn the_tour_ends_well_and_leaves_nothing_behind() {
     }
     // The lines that name the program are as long as its path.
     let program = env!("CARGO_BIN_EXE_quickstart");
-    let too_long = text
-        .lines()
-        .find(|line| line.chars().count() > 80 && !line.contains(program));
+    let too_long = text.lines().find(|line| line.chars().count() > 80 && !line.contains(program));
     assert_eq!(too_long, None);
     assert!(is_empty(directory.path()));
 }
@@ -119,20 +113,12 @@ fn messages_come_back_over_unix_and_the_user_is_known() {
 #[test]
 fn a_password_makes_a_user_and_a_wrong_one_does_not() {
     let directory = TempDir::new().unwrap();
-    let users = password_file(
-        &directory,
-        "users",
-        "# the team\nalice:open sesame\nbob:x\n",
-        0o600,
-    );
+    let users = password_file(&directory, "users", "# the team\nalice:open sesame\nbob:x\n", 0o600);
     let guess = password_file(&directory, "guess", "alice:guessed", 0o600);
     let address = format!("unix://{}/echo.sock", directory.path().display());
     let mut server = Server::start(&[&address, "--plain-file", &users, "--allow", "user:alice"]);
 
-    assert_eq!(
-        answers(&send(&address, &["--plain-file", &users, "hello"])),
-        ["hello"]
-    );
+    assert_eq!(answers(&send(&address, &["--plain-file", &users, "hello"])), ["hello"]);
     assert_eq!(server.event("accepted")["identity"], "user:alice");
 
     let output = send(&address, &["--plain-file", &guess, "hello"]);
@@ -151,19 +137,13 @@ fn without_allow_everyone_is_refused_and_the_log_says_why() {
     let output = send(&server.address, &["--server", "anyone", "hello"]);
     assert_fails(&output, 1, "the server refused this client");
     let refused = server.event("refused");
-    assert_eq!(
-        refused["reason"],
-        "anonymous is not allowed by the policy (nobody)"
-    );
+    assert_eq!(refused["reason"], "anonymous is not allowed by the policy (nobody)");
     assert_eq!(refused["identity"], "anonymous");
 
     server.running.signal(Signal::INT);
     let (code, stderr) = server.running.end();
     assert_eq!(code, Some(0));
-    assert!(
-        stderr.contains("without --allow every peer is refused"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("without --allow every peer is refused"), "{stderr}");
 }
 
 #[test]
@@ -178,9 +158,7 @@ fn a_broken_peer_does_not_end_the_server() {
     let mut server = Server::start(&["tcp://127.0.0.1:0", "--allow", "anyone"]);
     let place = server.address.trim_start_matches("tcp://").to_owned();
     let mut broken = TcpStream::connect(&place).unwrap();
-    broken
-        .write_all(b"GET / HTTP/1.1\r\nHost: somebody-who-is-lost\r\n\r\n")
-        .unwrap();
+    broken.write_all(b"GET / HTTP/1.1\r\nHost: somebody-who-is-lost\r\n\r\n").unwrap();
     assert!(server.event("refused")["reason"].is_string());
     let output = send(&server.address, &["--server", "anyone", "hello"]);
     assert_eq!(answers(&output), ["hello"]);
@@ -217,15 +195,9 @@ fn mistakes_on_the_command_line_say_what_to_write() {
         (&["serve", "localhost:80"][..], "does not start with a scheme"),
         (&["serve", "ipc:///run/a"], "unix:///path"),
         (&["serve", "mem://a"], "tcp:// or unix:"),
-        (
-            &["serve", "tcp://127.0.0.1:0", "--allow", "root"],
-            "\"root\" is not a rule",
-        ),
+        (&["serve", "tcp://127.0.0.1:0", "--allow", "root"], "\"root\" is not a rule"),
         (&["send", "tcp://127.0.0.1:1"], "<TEXT>"),
-        (
-            &["send", "unix:@a", "x", "--server", "uid:me"],
-            "the id must be a number",
-        ),
+        (&["send", "unix:@a", "x", "--server", "uid:me"], "the id must be a number"),
         (&["send", "unix:@a", "x", "--timeout", "soon"], "such as 5 or 0.5"),
     ] {
         assert_fails(&finish(quickstart().args(arguments)), 2, message);
@@ -260,23 +232,14 @@ fn a_password_file_that_others_can_read_is_not_used() {
 fn a_password_does_not_go_over_tcp_unless_it_is_spelled_out() {
     let directory = TempDir::new().unwrap();
     let users = password_file(&directory, "users", "alice:secret", 0o600);
-    let arguments = [
-        "tcp://127.0.0.1:0",
-        "--plain-file",
-        &users,
-        "--allow",
-        "user:alice",
-    ];
+    let arguments = ["tcp://127.0.0.1:0", "--plain-file", &users, "--allow", "user:alice"];
     let output = finish(quickstart().arg("serve").args(arguments));
     assert_fails(&output, 1, "--danger-plaintext");
 
     let server = Server::start(&[&arguments[..], &["--danger-plaintext"]].concat());
     let arguments = ["--server", "anyone", "--plain-file", &users, "hello"];
     assert_fails(&send(&server.address, &arguments), 1, "--danger-plaintext");
-    let output = send(
-        &server.address,
-        &[&arguments[..], &["--danger-plaintext"]].concat(),
-    );
+    let output = send(&server.address, &[&arguments[..], &["--danger-plaintext"]].concat());
     assert_eq!(answers(&output), ["hello"]);
 }
 
@@ -285,11 +248,7 @@ fn sending_to_nobody_fails() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = send(&format!("tcp://{free}"), &["--server", "anyone", "hello"]);
     assert_fails(&output, 1, "cannot connect to");
-    assert_fails(
-        &send(&abstract_name("nobody"), &["hello"]),
-        1,
-        "cannot connect to",
-    );
+    assert_fails(&send(&abstract_name("nobody"), &["hello"]), 1, "cannot connect to");
 }
 
 #[test]
@@ -323,19 +282,11 @@ fn finish(command: &mut Command) -> Output {
         stdout.push(b'\n');
     }
     let status = running.wait();
-    Output {
-        status,
-        stdout,
-        stderr: running.stderr().into_bytes(),
-    }
+    Output { status, stdout, stderr: running.stderr().into_bytes() }
 }
 
 fn answers(output: &Output) -> Vec<&str> {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     std::str::from_utf8(&output.stdout).unwrap().lines().collect()
 }
 
@@ -345,10 +296,7 @@ fn assert_fails(output: &Output, code: i32, message: &str) {
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     // Where a line is broken depends on the length of paths.
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(
-        words(&stderr).contains(&words(message)),
-        "{message:?} is not in: {stderr}"
-    );
+    assert!(words(&stderr).contains(&words(message)), "{message:?} is not in: {stderr}");
     assert!(output.stdout.is_empty());
 }
 
@@ -375,19 +323,12 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> Running {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::sync_channel(0);
         // Ends, and closes the pipe, when the program has ended or nobody wants to read on.
         std::thread::spawn(move || {
-            stdout
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
+            stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
         Running { child, lines }
     }
@@ -429,21 +370,12 @@ impl Running {
 
     fn stderr(&mut self) -> String {
         let mut text = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
     fn stderr_if_ended(&mut self) -> String {
-        if self.has_ended() {
-            self.stderr()
-        } else {
-            "it goes on".to_owned()
-        }
+        if self.has_ended() { self.stderr() } else { "it goes on".to_owned() }
     }
 }
 

@@ -26,7 +26,7 @@ async fn the_routing_id_and_type_of_a_client_are_claims(wire: Wire) {
 async fn a_routing_id_of_255_bytes_passes_both_ways(wire: Wire) {
     let Some(python) = python() else { return };
     let (place, id) = (wire.place(), "i".repeat(255));
-    let framing = Zmtp::new().with_routing_id(id.clone());
+    let framing = Zmtp::new().with_routing_id(id.clone()).unwrap();
     let mut theirs = Pyzmq::open(&python, "ROUTER", json!({"ROUTING_ID": id})).await;
     let endpoint = theirs.bind(&place.zmq()).await;
     let mut ours = connect(wire, &endpoint).framing(framing).await.unwrap();
@@ -40,7 +40,7 @@ async fn the_routing_id_of_this_side_is_how_a_router_server_knows_it(wire: Wire)
     let place = wire.place();
     let mut theirs = Pyzmq::open(&python, "ROUTER", json!({})).await;
     let endpoint = theirs.bind(&place.zmq()).await;
-    let framing = |id: &'static str| Zmtp::new().with_routing_id(id);
+    let framing = |id: &'static str| Zmtp::new().with_routing_id(id).unwrap();
     let mut a = connect(wire, &endpoint).framing(framing("a")).await.unwrap();
     let mut b = connect(wire, &endpoint).framing(framing("b")).await.unwrap();
     a.send("from a").await.unwrap();
@@ -56,7 +56,7 @@ async fn the_routing_id_of_this_side_is_how_a_router_server_knows_it(wire: Wire)
 async fn properties_of_either_side_reach_the_other(wire: Wire) {
     let Some(python) = python() else { return };
     let place = wire.place();
-    let framing = Zmtp::new().with_property("X-Ours", "here");
+    let framing = Zmtp::new().with_property("X-Ours", "here").unwrap();
     let server = listen(wire, &place).framing(framing).start();
     let mut server = server.await.unwrap();
     let mut theirs = Pyzmq::open(&python, "DEALER", json!({"METADATA": "X-Theirs:there"})).await;
@@ -66,8 +66,5 @@ async fn properties_of_either_side_reach_the_other(wire: Wire) {
     ours.send("hello").await.unwrap();
     let request = json!({"do": "recv_with", "properties": ["X-Ours", "Socket-Type"]});
     let answer = theirs.peer().ask(request).await;
-    assert_eq!(
-        answer["properties"],
-        json!({"X-Ours": "here", "Socket-Type": "ROUTER"})
-    );
+    assert_eq!(answer["properties"], json!({"X-Ours": "here", "Socket-Type": "ROUTER"}));
 }

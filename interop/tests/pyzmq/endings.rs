@@ -49,10 +49,7 @@ async fn of_a_busy_peer_killed_only_whole_messages_are_delivered(wire: Wire) {
     };
     assert!(count >= 50);
     // Where it was cut decides which one; over TCP the kernel may also reset.
-    assert!(
-        matches!(end, Ok(()) | Err(RecvError::Truncated | RecvError::Io(_))),
-        "{end:?}"
-    );
+    assert!(matches!(end, Ok(()) | Err(RecvError::Truncated | RecvError::Io(_))), "{end:?}");
 }
 
 async fn a_peer_killed_at_any_step_of_the_handshake_is_an_event(wire: Wire) {
@@ -65,12 +62,8 @@ async fn a_peer_killed_at_any_step_of_the_handshake_is_an_event(wire: Wire) {
     // Nothing; within the signature, the version, the mechanism, the filler; before, within and at the end of READY.
     for length in [0, 5, 10, 11, 20, 63, 64, 65, 80, whole.len() / 2 - 1] {
         let mut theirs = Peer::start(&python, "raw_peer.py");
-        theirs
-            .ask(json!({"do": "connect", "to": zmq_address(&server)}))
-            .await;
-        theirs
-            .ask(json!({"do": "send", "data": &whole[..2 * length]}))
-            .await;
+        theirs.ask(json!({"do": "connect", "to": zmq_address(&server)})).await;
+        theirs.ask(json!({"do": "send", "data": &whole[..2 * length]})).await;
         theirs.kill().await;
         let (_, reason) = refusal(&mut events).await;
         // With bytes unread in its socket, which a killed process leaves behind, the kernel resets.
@@ -87,10 +80,7 @@ async fn a_peer_that_has_gone_is_the_end_of_the_messages(wire: Wire) {
         let meeting = meet(wire, side, "DEALER", json!({}), Limits::default());
         let Some(mut meeting) = meeting.await else { return };
         meeting.theirs.send(&["last"]).await;
-        assert_eq!(
-            meeting.ours.recv().await.unwrap().unwrap().to_text(),
-            Some("last")
-        );
+        assert_eq!(meeting.ours.recv().await.unwrap().unwrap().to_text(), Some("last"));
         meeting.theirs.into_peer().kill().await;
         assert!(matches!(meeting.ours.recv().await, Ok(None)));
     }
@@ -103,10 +93,7 @@ async fn the_last_messages_before_a_close_reach_the_peer(wire: Wire) {
     let endpoint = theirs.bind(&place.zmq()).await;
     let mut ours = connect(wire, &endpoint).await.unwrap();
     let count = 1000;
-    theirs
-        .peer()
-        .tell(json!({"do": "check_flood", "count": count}))
-        .await;
+    theirs.peer().tell(json!({"do": "check_flood", "count": count})).await;
     for number in 0..count {
         ours.feed(&u64::to_be_bytes(number)).await.unwrap();
     }
@@ -131,16 +118,12 @@ async fn assert_truncated(wire: Wire, frames: &str) {
 /// A peer after its handshake, with nothing unread in its socket: what is sent from now on ends without a reset.
 async fn raw_dealer(python: &Python, server: &Server) -> Peer {
     let mut theirs = Peer::start(python, "raw_peer.py");
-    theirs
-        .ask(json!({"do": "connect", "to": zmq_address(server)}))
-        .await;
+    theirs.ask(json!({"do": "connect", "to": zmq_address(server)})).await;
     let data = format!("{GREETING}{READY}");
     theirs.ask(json!({"do": "send", "data": data})).await;
     // Greeting, then the two bytes of READY's header, which has its length.
     let head = theirs.ask(json!({"do": "recv", "length": 66})).await;
-    let length = head["data"]
-        .as_str()
-        .and_then(|head| u8::from_str_radix(&head[130..], 16).ok());
+    let length = head["data"].as_str().and_then(|head| u8::from_str_radix(&head[130..], 16).ok());
     theirs.ask(json!({"do": "recv", "length": length.unwrap()})).await;
     theirs
 }

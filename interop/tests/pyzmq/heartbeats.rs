@@ -100,10 +100,7 @@ async fn a_peer_that_stopped_is_taken_for_dead(wire: Wire) {
     let pid = pid.and_then(rustix::process::Pid::from_raw).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
     let error = meeting.ours.recv().await.unwrap_err();
-    assert!(
-        matches!(error, RecvError::Framing(FramingError::Silent { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, RecvError::Framing(FramingError::Silent { .. })), "{error:?}");
 }
 
 fn often() -> Limits {
@@ -138,22 +135,12 @@ impl Tapped {
                 (ours.await.unwrap(), tap)
             }
         };
-        Some(Tapped {
-            ours,
-            theirs,
-            tap,
-            _place: place,
-        })
+        Some(Tapped { ours, theirs, tap, _place: place })
     }
 
     /// Both sides say nothing of their own accord for a while, and then the connection must still be there.
     async fn idle_then_talk(self) -> Wiretap {
-        let Tapped {
-            mut ours,
-            mut theirs,
-            tap,
-            ..
-        } = self;
+        let Tapped { mut ours, mut theirs, tap, .. } = self;
         let idle = async {
             assert_eq!(theirs.event(&["DISCONNECTED"], IDLE).await, None);
             theirs.send(&["still there?"]).await;

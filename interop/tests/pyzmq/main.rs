@@ -1,8 +1,5 @@
 //! Stock pyzmq, and so libzmq, as the other side.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test may; clippy knows only functions that are marked as one"
-)]
+#![allow(clippy::unwrap_used, reason = "a test may; clippy knows only functions that are marked as one")]
 
 macro_rules! on_both_wires {
     ($($name:ident)*) => {$(

@@ -79,12 +79,7 @@ async fn assert_echo(Meeting { ours, theirs, .. }: &mut Meeting, messages: &[Mes
         ours.send(message).await.unwrap();
         let back = ours.recv().await.unwrap().unwrap();
         // Not assert_eq!: nobody wants to read 64 MiB.
-        assert!(
-            back == *message,
-            "{:?} came back as {:?}",
-            shape(message),
-            shape(&back)
-        );
+        assert!(back == *message, "{:?} came back as {:?}", shape(message), shape(&back));
     }
     theirs.done().await;
 }

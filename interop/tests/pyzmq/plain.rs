@@ -51,10 +51,7 @@ async fn a_client_whom_the_policy_denies_is_refused_and_stays_away(wire: Wire) {
     let mut events = server.events();
     let mut theirs = client(&python, &server, "secret").await;
     let (_, reason) = refusal(&mut events).await;
-    assert_eq!(
-        reason.to_string(),
-        "user:alice is not allowed by the policy (user:bob)"
-    );
+    assert_eq!(reason.to_string(), "user:alice is not allowed by the policy (user:bob)");
     assert_stays_away(&mut theirs).await;
 }
 
@@ -66,10 +63,7 @@ async fn a_client_without_a_password_is_refused(wire: Wire) {
     theirs.watch().await;
     theirs.connect(&zmq_address(&server)).await;
     let (_, reason) = refusal(&mut events).await;
-    assert!(
-        matches!(&*reason, HandshakeError::Mechanism { offered, .. } if offered == "NULL"),
-        "{reason:?}"
-    );
+    assert!(matches!(&*reason, HandshakeError::Mechanism { offered, .. } if offered == "NULL"), "{reason:?}");
     assert_stays_away(&mut theirs).await;
 }
 
@@ -98,13 +92,8 @@ async fn a_server_without_a_handler_closes(wire: Wire) {
     let place = wire.place();
     let mut theirs = Pyzmq::open(&python, "DEALER", json!({"PLAIN_SERVER": 1})).await;
     let endpoint = theirs.bind(&place.zmq()).await;
-    let error = with_password(wire, &endpoint, "alice", "secret")
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Handshake(HandshakeError::Closed)),
-        "{error:?}"
-    );
+    let error = with_password(wire, &endpoint, "alice", "secret").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Handshake(HandshakeError::Closed)), "{error:?}");
 }
 
 #[tokio::test]
@@ -114,9 +103,7 @@ async fn a_server_that_wants_no_password_does_not_get_it() {
         let place = Wire::Tcp.place();
         let mut theirs = Pyzmq::open(&python, "DEALER", json!({})).await;
         let tap = Wiretap::before(&theirs.bind(&place.zmq()).await).await;
-        let error = with_password(Wire::Tcp, &tap.address(), "alice", "secret")
-            .await
-            .unwrap_err();
+        let error = with_password(Wire::Tcp, &tap.address(), "alice", "secret").await.unwrap_err();
         // libzmq closes as soon as it has read our greeting, mostly before it has sent its own to the end.
         assert!(
             matches!(
@@ -154,15 +141,8 @@ async fn client(python: &Python, server: &Server, password: &str) -> Pyzmq {
 
 /// libzmq comes back 100 to 200 ms after a connection that just broke.
 async fn assert_stays_away(theirs: &mut Pyzmq) {
-    let failed = [
-        "HANDSHAKE_FAILED_AUTH",
-        "HANDSHAKE_FAILED_PROTOCOL",
-        "HANDSHAKE_FAILED_NO_DETAIL",
-    ];
-    assert!(
-        theirs.event(&failed, 5000).await.is_some(),
-        "it does not know why"
-    );
+    let failed = ["HANDSHAKE_FAILED_AUTH", "HANDSHAKE_FAILED_PROTOCOL", "HANDSHAKE_FAILED_NO_DETAIL"];
+    assert!(theirs.event(&failed, 5000).await.is_some(), "it does not know why");
     assert_eq!(theirs.event(&["CONNECT_RETRIED", "CONNECTED"], 800).await, None);
 }
 
@@ -178,7 +158,7 @@ async fn guarded(wire: Wire, python: &Python, user: &str, password: &str) -> (Py
 }
 
 fn with_password(wire: Wire, endpoint: &str, user: &str, password: &str) -> Connect {
-    let mechanism = PlainClient::new(user, password);
+    let mechanism = PlainClient::new(user, password).unwrap();
     connect(wire, endpoint).mechanism(mechanism).danger_plaintext()
 }
 

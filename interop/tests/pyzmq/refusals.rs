@@ -24,10 +24,7 @@ async fn a_push_client_is_refused_and_stays_away(wire: Wire) {
     theirs.watch().await;
     theirs.connect(&zmq_address(&server)).await;
     let (_, reason) = refusal(&mut events).await;
-    assert_eq!(
-        reason.to_string(),
-        "the peer is a PUSH socket, which a ROUTER socket does not talk to"
-    );
+    assert_eq!(reason.to_string(), "the peer is a PUSH socket, which a ROUTER socket does not talk to");
     assert!(theirs.event(&["DISCONNECTED"], 5000).await.is_some());
     // libzmq comes back 100 to 200 ms after a connection that just broke.
     assert_eq!(theirs.event(&["CONNECT_RETRIED", "CONNECTED"], 800).await, None);
@@ -76,8 +73,5 @@ async fn a_client_with_a_password_for_a_server_that_wants_none_is_refused(wire: 
     let mut theirs = Pyzmq::open(&python, "DEALER", options).await;
     theirs.connect(&zmq_address(&server)).await;
     let (_, reason) = refusal(&mut events).await;
-    assert_eq!(
-        reason.to_string(),
-        "the peer wants the mechanism PLAIN, this side has NULL"
-    );
+    assert_eq!(reason.to_string(), "the peer wants the mechanism PLAIN, this side has NULL");
 }

@@ -48,11 +48,7 @@ pub(crate) async fn meet(
             connect(wire, &endpoint).limits(limits).await.unwrap()
         }
     };
-    Some(Meeting {
-        ours,
-        theirs,
-        _place: place,
-    })
+    Some(Meeting { ours, theirs, _place: place })
 }
 
 /// As this library listens in these tests.

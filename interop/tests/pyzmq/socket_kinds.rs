@@ -109,9 +109,7 @@ async fn connect(wire: Wire, theirs: &str) -> Option<Meeting> {
 async fn next(meeting: &mut Meeting) -> Vec<String> {
     let message = meeting.ours.recv().await.unwrap().unwrap();
     let parts = message.into_parts();
-    parts
-        .map(|part| String::from_utf8(part.to_vec()).unwrap())
-        .collect()
+    parts.map(|part| String::from_utf8(part.to_vec()).unwrap()).collect()
 }
 
 /// A peer without a routing id gets one of five bytes, which the ROUTER puts in front.

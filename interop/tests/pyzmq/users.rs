@@ -70,10 +70,7 @@ async fn a_client_of_a_user_whom_the_policy_denies_is_refused_and_stays_away() {
         theirs.connect(&zmq_address(&server)).await;
         let (identity, reason) = refusal(&mut events).await;
         assert_eq!(identity.unwrap().to_string(), format!("uid:{STRANGER}"));
-        assert_eq!(
-            reason.to_string(),
-            format!("uid:{STRANGER} is not allowed by the policy (uid:{own})")
-        );
+        assert_eq!(reason.to_string(), format!("uid:{STRANGER} is not allowed by the policy (uid:{own})"));
         // It was told "400" in the place of READY, and that is what its program sees.
         let told = theirs.event(&["HANDSHAKE_FAILED_AUTH"], 5000).await;
         assert_eq!(told, Some(("HANDSHAKE_FAILED_AUTH".to_owned(), 400)));

@@ -89,12 +89,7 @@ impl Framing for Exchange {
         if seal.is_some() {
             return Err(FramingError::Unsupported { what: "a seal" });
         }
-        Ok(Halves {
-            encoder: Box::new(Encoder),
-            decoder: Box::new(Decoder {
-                limit: limits.message,
-            }),
-        })
+        Ok(Halves { encoder: Box::new(Encoder), decoder: Box::new(Decoder { limit: limits.message }) })
     }
 }
 
@@ -143,9 +138,7 @@ fn take(input: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, FramingErro
     if *mark != b':' {
         return Err(malformed("no colon follows the length"));
     }
-    let length = input[..digits]
-        .iter()
-        .fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
+    let length = input[..digits].iter().fold(0, |length, digit| length * 10 + usize::from(digit - b'0'));
     if length > limit {
         let announced = u64::try_from(length).unwrap_or(u64::MAX);
         return Err(FramingError::TooLarge { announced, limit });
@@ -164,10 +157,7 @@ fn take(input: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, FramingErro
 }
 
 fn malformed(problem: &str) -> FramingError {
-    FramingError::Malformed {
-        what: "netstring",
-        problem: problem.to_owned(),
-    }
+    FramingError::Malformed { what: "netstring", problem: problem.to_owned() }
 }
 
 /// Enough for any limit, and too few to overflow.

@@ -21,9 +21,7 @@ pub(crate) struct TicketClient {
 
 impl TicketClient {
     pub(crate) fn new(ticket: impl Into<String>) -> TicketClient {
-        TicketClient {
-            ticket: ticket.into(),
-        }
+        TicketClient { ticket: ticket.into() }
     }
 }
 
@@ -41,9 +39,7 @@ impl MechanismFactory for TicketClient {
     }
 
     fn mechanism(&self, _role: Role) -> Box<dyn Mechanism> {
-        Box::new(Show {
-            ticket: self.ticket.clone(),
-        })
+        Box::new(Show { ticket: self.ticket.clone() })
     }
 }
 
@@ -57,10 +53,7 @@ impl Mechanism for Show {
             return Ok(Step::Send(Token::new("SHOW", std::mem::take(&mut self.ticket))));
         };
         named(token, "ADMIT")?;
-        Ok(Step::Done {
-            send: None,
-            outcome: Outcome::default(),
-        })
+        Ok(Step::Done { send: None, outcome: Outcome::default() })
     }
 }
 
@@ -119,19 +112,13 @@ impl Mechanism for TicketServer {
             return Ok(Step::Expect);
         };
         let shown = named(token, "SHOW")?;
-        let holder = self.holder_of(&shown.body).ok_or_else(|| Refusal::Other {
-            reason: "nobody has this ticket".to_owned(),
-        })?;
-        let mut outcome = Outcome::default();
-        outcome.proofs.push(Proof::Other {
-            kind: "ticket".to_owned(),
-            name: holder.to_owned(),
-        });
+        let holder = self
+            .holder_of(&shown.body)
+            .ok_or_else(|| Refusal::Other { reason: "nobody has this ticket".to_owned(), tell: true })?;
+        let proof = Proof::Other { kind: "ticket".to_owned(), name: holder.to_owned() };
+        let outcome = Outcome::new().with_proof(proof);
         // As the last token, so that core can refuse a holder whom the policy denies in its place.
-        Ok(Step::Done {
-            send: Some(Token::new("ADMIT", "")),
-            outcome,
-        })
+        Ok(Step::Done { send: Some(Token::new("ADMIT", "")), outcome })
     }
 }
 
@@ -139,8 +126,5 @@ fn named(token: Token, expected: &'static str) -> Result<Token, Refusal> {
     if token.name == expected {
         return Ok(token);
     }
-    Err(Refusal::Unexpected {
-        found: token.name.escape_debug().to_string(),
-        expected,
-    })
+    Err(Refusal::Unexpected { found: token.name.escape_debug().to_string(), expected })
 }

@@ -23,9 +23,7 @@ impl Alarm {
             return Poll::Pending;
         };
         let deadline = tokio::time::Instant::from_std(deadline);
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
         }
@@ -57,10 +55,7 @@ mod tests {
         let mut polls = 0;
         std::future::poll_fn(|cx| {
             polls += 1;
-            alarm.poll(
-                Some(start + Duration::from_secs(if polls == 1 { 5 } else { 9 })),
-                cx,
-            )
+            alarm.poll(Some(start + Duration::from_secs(if polls == 1 { 5 } else { 9 })), cx)
         })
         .await;
         assert_eq!(now() - start, Duration::from_secs(9));

@@ -81,49 +81,17 @@ const BURST: Duration = Duration::from_micros(10);
 const INLINE_WRITE: usize = 64 << 10;
 
 pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
-    let Connection {
-        inbound,
-        pipe,
-        about,
-        spin: _,
-    } = connection;
-    let Pipe {
-        stream,
-        outbound,
-        writer,
-        life,
-    } = pipe;
+    let Connection { inbound, pipe, about, spin: _ } = connection;
+    let Pipe { stream, outbound, writer, life } = pipe;
     let (read, write) = stream.into_split();
-    let out = Out {
-        io: write,
-        writer,
-        life: life.share(),
-        writing: WriteBuffer::new(),
-    };
-    let queue = Queue {
-        outbound,
-        out: Some(out),
-        last_write: None,
-        error: None,
-    };
-    let shared = Arc::new(Shared {
-        about,
-        queue: Mutex::new(queue),
-        progress: Notify::new(),
-    });
+    let out = Out { io: write, writer, life: life.share(), writing: WriteBuffer::new() };
+    let queue = Queue { outbound, out: Some(out), last_write: None, error: None };
+    let shared = Arc::new(Shared { about, queue: Mutex::new(queue), progress: Notify::new() });
     let left_over = !shared.lock().outbound.buffer.is_empty();
     if left_over {
         shared.start_flusher(&mut shared.lock());
     }
-    (
-        Sender {
-            shared: Arc::clone(&shared),
-        },
-        Receiver {
-            inbound,
-            end: ReadEnd { read, life, shared },
-        },
-    )
+    (Sender { shared: Arc::clone(&shared) }, Receiver { inbound, end: ReadEnd { read, life, shared } })
 }
 
 impl Sender {
@@ -215,9 +183,10 @@ impl Sender {
         })
         .await?;
         let Some(mut out) = out else { return Err(closed()) };
+        // First of all: whoever sends from now on is told, also when this future is dropped.
+        self.shared.fail(closed());
         let time = self.shared.about.limits.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
-        self.shared.fail(closed());
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
     }
 
@@ -238,11 +207,7 @@ impl Sender {
 }
 
 fn closed() -> SendError {
-    std::io::Error::new(
-        std::io::ErrorKind::BrokenPipe,
-        "the outgoing direction was closed",
-    )
-    .into()
+    std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the outgoing direction was closed").into()
 }
 
 /// Room for one message in a [`Sender`].
@@ -303,9 +268,7 @@ impl Shared {
     /// A lone message is written at once by its sender; in a burst the flusher gathers.
     fn write_or_start_flusher(self: &Arc<Self>, queue: &mut Queue) {
         let now = Instant::now();
-        let burst = queue
-            .last_write
-            .is_some_and(|last| now.duration_since(last) < BURST);
+        let burst = queue.last_write.is_some_and(|last| now.duration_since(last) < BURST);
         if !burst && queue.outbound.buffer.len() <= INLINE_WRITE && self.try_write(queue) {
             queue.last_write = Some(Instant::now());
             return;
@@ -357,12 +320,7 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
         }
         // Room again: the senders fill the queue while this task writes.
         shared.progress.notify_waiters();
-        let Out {
-            io,
-            writer,
-            life,
-            writing,
-        } = &mut out;
+        let Out { io, writer, life, writing } = &mut out;
         if let Err(error) = poll_fn(|cx| writer.poll_flush(writing, io, life, cx)).await {
             return shared.fail(error);
         }
@@ -437,6 +395,10 @@ impl Link for ReadEnd {
 
     fn reader(&mut self) -> (&mut BoxRead, &Life) {
         (&mut self.read, &self.life)
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.read.has_arrived()
     }
 
     fn reply(&mut self, control: &Control) {

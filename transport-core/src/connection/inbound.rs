@@ -37,6 +37,9 @@ pub(super) trait Link {
     /// The stream to read from, and the tie to the server.
     fn reader(&mut self) -> (&mut Self::Read, &Life);
 
+    /// Whether bytes wait in the kernel although the last read found none.
+    fn has_arrived(&self) -> bool;
+
     /// Queues a control event for the peer.
     fn reply(&mut self, control: &Control);
 
@@ -186,18 +189,22 @@ impl Inbound {
                         None => Ok(ControlFlow::Continue(())),
                     });
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.end_with(RecvError::Io(error)))),
+                Poll::Ready(Err(error)) => {
+                    // TLS says so when the stream ends without its goodbye.
+                    let cut = error.kind() == io::ErrorKind::UnexpectedEof;
+                    let error = if cut { RecvError::Truncated } else { RecvError::Io(error) };
+                    return Poll::Ready(Err(self.end_with(error)));
+                }
                 Poll::Pending => {}
             }
             if let Some(cut) = life.poll_cut_for_recv(cx) {
                 return Poll::Ready(Err(self.end_with(RecvError::Cut(cut))));
             }
-            if life.is_draining() {
+            if life.is_draining() && !link.has_arrived() {
                 return Poll::Ready(Ok(ControlFlow::Break(())));
             }
-            match ready!(self.poll_deadline(cx))? {
-                Some(ping) => link.reply(&ping),
-                None => {}
+            if let Some(ping) = ready!(self.poll_deadline(cx))? {
+                link.reply(&ping);
             }
         }
     }
@@ -275,11 +282,7 @@ impl Inbound {
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Control>, RecvError>> {
         ready!(self.alarm.poll(self.decoder.deadline(), cx));
         self.release_memory();
-        Poll::Ready(
-            self.decoder
-                .on_deadline(now())
-                .map_err(|error| self.end_with(error)),
-        )
+        Poll::Ready(self.decoder.on_deadline(now()).map_err(|error| self.end_with(error)))
     }
 
     fn end_with(&mut self, error: impl Into<RecvError>) -> RecvError {

@@ -59,12 +59,7 @@ struct Members {
 impl Registry {
     pub(crate) fn new(unread_limit: usize) -> Arc<Registry> {
         let members = Mutex::default();
-        Arc::new(Registry {
-            members,
-            unread: AtomicUsize::new(0),
-            unread_limit,
-            left: Notify::new(),
-        })
+        Arc::new(Registry { members, unread: AtomicUsize::new(0), unread_limit, left: Notify::new() })
     }
 
     /// Takes a connection in.
@@ -72,19 +67,9 @@ impl Registry {
         let mut members = self.lock();
         let id = members.next;
         members.next += 1;
-        let orders = Arc::new(Orders {
-            order: AtomicU8::new(members.order),
-            ..Orders::default()
-        });
+        let orders = Arc::new(Orders { order: AtomicU8::new(members.order), ..Orders::default() });
         members.orders.insert(id, Arc::clone(&orders));
-        Life {
-            member: Some(Arc::new(Member {
-                registry: Arc::clone(self),
-                id,
-                orders,
-                _place: place,
-            })),
-        }
+        Life { member: Some(Arc::new(Member { registry: Arc::clone(self), id, orders, _place: place })) }
     }
 
     /// How many connections there are.
@@ -122,14 +107,10 @@ impl Registry {
     /// The budget of unread bytes is used up: whoever holds most gives way.
     fn close_fullest(&self) {
         let members = self.lock();
-        let open = members
-            .orders
-            .values()
-            .filter(|orders| orders.order.load(Ordering::Relaxed) <= DRAIN);
+        let open = members.orders.values().filter(|orders| orders.order.load(Ordering::Relaxed) <= DRAIN);
         if let Some(fullest) = open.max_by_key(|orders| orders.unread.load(Ordering::Relaxed)) {
             // Its bytes count as given back at once, or the next in line would have to go too.
-            self.unread
-                .fetch_sub(fullest.unread.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            self.unread.fetch_sub(fullest.unread.swap(0, Ordering::Relaxed), Ordering::Relaxed);
             fullest.give(CUT_UNREAD);
         }
     }
@@ -159,9 +140,7 @@ impl Orders {
 impl Drop for Member {
     fn drop(&mut self) {
         self.registry.lock().orders.remove(&self.id);
-        self.registry
-            .unread
-            .fetch_sub(self.orders.unread.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.registry.unread.fetch_sub(self.orders.unread.load(Ordering::Relaxed), Ordering::Relaxed);
         self.registry.left.notify_waiters();
     }
 }
@@ -169,9 +148,7 @@ impl Drop for Member {
 impl Life {
     /// The same tie for the other half of a split connection.
     pub(super) fn share(&self) -> Life {
-        Life {
-            member: self.member.clone(),
-        }
+        Life { member: self.member.clone() }
     }
 
     /// Whether the connection must close now; otherwise the receiving task is woken when it must.
@@ -190,9 +167,7 @@ impl Life {
 
     /// Whether the server asked for an end.
     pub(super) fn is_draining(&self) -> bool {
-        self.member
-            .as_ref()
-            .is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
+        self.member.as_ref().is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
     }
 
     /// Tells how many bytes arrived here and were not yet received by the application; the answer says whether the

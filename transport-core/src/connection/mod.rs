@@ -7,6 +7,7 @@ mod inbound;
 mod life;
 mod open;
 mod outbound;
+mod tracked;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -32,6 +33,7 @@ pub use error::{Cut, RecvError, SendError};
 pub use halves::{Receiver, Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
 pub(crate) use open::{Opened, Unopened, open};
+pub(crate) use tracked::Tracked;
 
 /// An authenticated connection that carries messages and knows who its peer is.
 ///
@@ -249,7 +251,7 @@ impl Connection {
     }
 
     /// Takes the connection apart into its stream and the bytes that arrived and were not yet received: for a
-    /// protocol that goes on below messages, such as a relay.
+    /// protocol that goes on below messages, such as a relay. The stream still counts as one of its server's connections.
     ///
     /// # Errors
     ///
@@ -260,7 +262,7 @@ impl Connection {
             return Err(Box::new(self));
         }
         let (_decoder, input) = self.inbound.into_parts();
-        Ok((self.pipe.stream, input.freeze()))
+        Ok((Tracked::boxed(self.pipe.stream, self.pipe.life), input.freeze()))
     }
 
     /// Goes on as a `tokio_util` [`Framed`] stream and sink of messages.
@@ -268,38 +270,22 @@ impl Connection {
     /// What is queued goes out first. There are no heartbeats and no deadlines any more.
     pub fn into_framed(self) -> Framed<BoxStream, FramedCodec> {
         let (decoder, input) = self.inbound.into_parts();
-        let codec = FramedCodec::new(Halves {
-            encoder: self.pipe.outbound.encoder,
-            decoder,
-        });
-        let mut parts = FramedParts::new::<Message>(self.pipe.stream, codec);
+        let Pipe { stream, outbound, life, .. } = self.pipe;
+        let codec = FramedCodec::new(Halves { encoder: outbound.encoder, decoder });
+        let mut parts = FramedParts::new::<Message>(Tracked::boxed(stream, life), codec);
         parts.read_buf = input;
-        parts.write_buf = BytesMut::from(&self.pipe.outbound.buffer.to_vec()[..]);
+        parts.write_buf = BytesMut::from(&outbound.buffer.to_vec()[..]);
         Framed::from_parts(parts)
     }
 
     pub(crate) fn new(opened: Opened, limits: &Limits, life: Life, spin: Duration) -> Connection {
-        let Opened {
-            stream,
-            complete,
-            source,
-            input,
-        } = opened;
-        let about = About {
-            identity: complete.identity,
-            claims: complete.claims,
-            source,
-            limits: limits.clone(),
-        };
+        let Opened { stream, complete, source, input } = opened;
+        let about =
+            About { identity: complete.identity, claims: complete.claims, source, limits: limits.clone() };
         let outbound = Outbound::new(complete.halves.encoder, limits);
         Connection {
             inbound: Inbound::new(complete.halves.decoder, input),
-            pipe: Pipe {
-                stream,
-                outbound,
-                writer: Writer::new(limits),
-                life,
-            },
+            pipe: Pipe { stream, outbound, writer: Writer::new(limits), life },
             about: Arc::new(about),
             spin,
         }
@@ -307,12 +293,7 @@ impl Connection {
 
     #[cold]
     async fn make_room(&mut self) -> Result<(), SendError> {
-        let Pipe {
-            stream,
-            outbound,
-            writer,
-            life,
-        } = &mut self.pipe;
+        let Pipe { stream, outbound, writer, life } = &mut self.pipe;
         poll_fn(|cx| writer.poll_drain(&mut outbound.buffer, stream, life, cx)).await
     }
 
@@ -333,8 +314,7 @@ impl Connection {
 
 impl Pipe {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.writer
-            .poll_flush(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
+        self.writer.poll_flush(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
     }
 }
 
@@ -343,6 +323,10 @@ impl Link for Pipe {
 
     fn reader(&mut self) -> (&mut BoxStream, &Life) {
         (&mut self.stream, &self.life)
+    }
+
+    fn has_arrived(&self) -> bool {
+        self.stream.has_arrived()
     }
 
     fn reply(&mut self, control: &Control) {

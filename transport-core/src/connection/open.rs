@@ -40,37 +40,21 @@ pub(crate) async fn open(
     config: &Arc<HandshakeConfig>,
     deadline: tokio::time::Instant,
 ) -> Result<Opened, Unopened> {
-    let Established {
-        mut stream,
-        evidence,
-        claims,
-        source,
-    } = established;
+    let Established { mut stream, evidence, claims, source } = established;
     let mut handshake = Handshake::new(Arc::clone(config), evidence, claims);
     let mut input = BytesMut::new();
     let mut out = WriteBuffer::new();
     let exchange = exchange(&mut stream, &mut handshake, &mut input, &mut out);
     match tokio::time::timeout_at(deadline, exchange).await {
-        Ok(Ok(complete)) => Ok(Opened {
-            stream,
-            complete,
-            source,
-            input,
-        }),
-        Ok(Err(error)) => Err(Unopened {
-            error,
-            farewell: Farewell(Some((stream, out))),
-        }),
+        Ok(Ok(complete)) => Ok(Opened { stream, complete, source, input }),
+        Ok(Err(error)) => Err(Unopened { error, farewell: Farewell(Some((stream, out))) }),
         Err(_) => Err(HandshakeError::Deadline(config.limits.handshake_time).into()),
     }
 }
 
 impl From<HandshakeError> for Unopened {
     fn from(error: HandshakeError) -> Unopened {
-        Unopened {
-            error,
-            farewell: Farewell::default(),
-        }
+        Unopened { error, farewell: Farewell::default() }
     }
 }
 

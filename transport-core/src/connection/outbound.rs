@@ -32,11 +32,7 @@ const PONGS_UP_TO: usize = 64 << 10;
 
 impl Outbound {
     pub(super) fn new(encoder: Box<dyn MessageEncoder>, limits: &Limits) -> Outbound {
-        Outbound {
-            encoder,
-            buffer: WriteBuffer::new(),
-            write_at: limits.queued_out.clamp(1, WRITE_AT),
-        }
+        Outbound { encoder, buffer: WriteBuffer::new(), write_at: limits.queued_out.clamp(1, WRITE_AT) }
     }
 
     /// Whether bytes must be written before more may be queued.
@@ -67,11 +63,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(limits: &Limits) -> Writer {
-        Writer {
-            write_time: limits.write_time,
-            stalled: None,
-            alarm: Alarm::default(),
-        }
+        Writer { write_time: limits.write_time, stalled: None, alarm: Alarm::default() }
     }
 
     /// Writes until the buffer is empty, and flushes the stream.

@@ -53,11 +53,7 @@ impl<M, F, T> CodecFraming<M, F, T> {
     /// A framing from a function that makes a codec, one that turns what it decodes into a message, and one that
     /// turns a message into what it encodes (or says why it cannot).
     pub fn new(make: M, from_item: F, to_item: T) -> CodecFraming<M, F, T> {
-        CodecFraming {
-            make,
-            from_item,
-            to_item,
-        }
+        CodecFraming { make, from_item, to_item }
     }
 }
 
@@ -78,21 +74,15 @@ where
     I: 'static,
 {
     fn framing(&self, _role: Role, _mechanisms: &[&str], limits: &Limits) -> Box<dyn Framing> {
-        let decoder = CodecDecoder {
-            codec: (self.make)(),
-            from_item: self.from_item.clone(),
-            limit: limits.message,
-        };
+        let decoder =
+            CodecDecoder { codec: (self.make)(), from_item: self.from_item.clone(), limit: limits.message };
         let encoder = CodecEncoder {
             codec: (self.make)(),
             to_item: self.to_item.clone(),
             buffer: BytesMut::new(),
             item: std::marker::PhantomData,
         };
-        Box::new(CodecHalves(Some(Halves {
-            encoder: Box::new(encoder),
-            decoder: Box::new(decoder),
-        })))
+        Box::new(CodecHalves(Some(Halves { encoder: Box::new(encoder), decoder: Box::new(decoder) })))
     }
 }
 
@@ -142,29 +132,16 @@ where
     F: Fn(C::Item) -> Message + Send,
 {
     fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
-        let item = self
-            .codec
-            .decode(input)
-            .map_err(|error| FramingError::Codec(error.to_string()))?;
-        let too_large = |announced: usize| FramingError::TooLarge {
-            announced: announced as u64,
-            limit: self.limit,
-        };
+        let item = self.codec.decode(input).map_err(|error| FramingError::Codec(error.to_string()))?;
+        let too_large =
+            |announced: usize| FramingError::TooLarge { announced: announced as u64, limit: self.limit };
         let Some(item) = item else {
             // A codec without a limit of its own must not gather for ever.
-            return if input.len() > self.limit {
-                Err(too_large(input.len()))
-            } else {
-                Ok(None)
-            };
+            return if input.len() > self.limit { Err(too_large(input.len())) } else { Ok(None) };
         };
         let message = (self.from_item)(item);
         let bytes = message.byte_count() + PART_OVERHEAD * message.part_count();
-        if bytes > self.limit {
-            Err(too_large(bytes))
-        } else {
-            Ok(Some(Event::Message(message)))
-        }
+        if bytes > self.limit { Err(too_large(bytes)) } else { Ok(Some(Event::Message(message))) }
     }
 }
 
@@ -206,10 +183,7 @@ const MOST_PONGS: usize = 64;
 impl FramedCodec {
     /// A codec of the two halves of a framing.
     pub fn new(halves: Halves) -> FramedCodec {
-        FramedCodec {
-            halves,
-            pongs: Vec::new(),
-        }
+        FramedCodec { halves, pongs: Vec::new() }
     }
 }
 

@@ -54,12 +54,9 @@ impl Framing for LengthPrefixed {
     ) -> Result<Halves, FramingError> {
         match seal {
             Some(_) => Err(FramingError::Unsupported { what: "a seal" }),
-            None => Ok(Halves {
-                encoder: Box::new(*self),
-                decoder: Box::new(Decoder {
-                    limit: limits.message,
-                }),
-            }),
+            None => {
+                Ok(Halves { encoder: Box::new(*self), decoder: Box::new(Decoder { limit: limits.message }) })
+            }
         }
     }
 }
@@ -67,9 +64,7 @@ impl Framing for LengthPrefixed {
 impl MessageEncoder for LengthPrefixed {
     fn encode(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), UnencodableError> {
         if message.part_count() != 1 {
-            return Err(UnencodableError::new(
-                "it has several parts, and this framing carries one",
-            ));
+            return Err(UnencodableError::new("it has several parts, and this framing carries one"));
         }
         let Ok(length) = u32::try_from(message.byte_count()) else {
             return Err(UnencodableError::new("it is larger than 4 GiB"));
@@ -95,10 +90,7 @@ impl MessageDecoder for Decoder {
         let length = u32::from_be_bytes(*length);
         let body = usize::try_from(length).unwrap_or(usize::MAX);
         if body.saturating_add(PART_OVERHEAD) > self.limit {
-            return Err(FramingError::TooLarge {
-                announced: u64::from(length),
-                limit: self.limit,
-            });
+            return Err(FramingError::TooLarge { announced: u64::from(length), limit: self.limit });
         }
         if input.len() < 4 + body {
             return Ok(None);
@@ -124,24 +116,14 @@ mod tests {
             assert!(decoder.decode(&mut input).unwrap().is_none());
         }
         input.extend_from_slice(b"i");
-        let Ok(Some(Event::Message(message))) = decoder.decode(&mut input) else {
-            panic!("a message")
-        };
+        let Ok(Some(Event::Message(message))) = decoder.decode(&mut input) else { panic!("a message") };
         assert_eq!(message, Message::from("hi"));
     }
 
     #[test]
     fn a_length_beyond_the_limit_is_refused_before_the_body_arrives() {
-        let error = Decoder { limit: 100 }
-            .decode(&mut BytesMut::from(&[0xff; 4][..]))
-            .unwrap_err();
-        assert_eq!(
-            error,
-            FramingError::TooLarge {
-                announced: 0xffff_ffff,
-                limit: 100
-            }
-        );
+        let error = Decoder { limit: 100 }.decode(&mut BytesMut::from(&[0xff; 4][..])).unwrap_err();
+        assert_eq!(error, FramingError::TooLarge { announced: 0xffff_ffff, limit: 100 });
     }
 
     #[test]

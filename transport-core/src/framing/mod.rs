@@ -242,10 +242,7 @@ pub struct Token {
 impl Token {
     /// A token.
     pub fn new(name: impl Into<String>, body: impl Into<Bytes>) -> Token {
-        Token {
-            name: name.into(),
-            body: body.into(),
-        }
+        Token { name: name.into(), body: body.into() }
     }
 }
 
@@ -400,8 +397,6 @@ pub struct UnencodableError {
 impl UnencodableError {
     /// Says why.
     pub fn new(problem: impl Into<String>) -> UnencodableError {
-        UnencodableError {
-            problem: problem.into(),
-        }
+        UnencodableError { problem: problem.into() }
     }
 }

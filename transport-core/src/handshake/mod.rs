@@ -47,10 +47,10 @@ pub enum HandshakeError {
     #[error(transparent)]
     Denied(#[from] Denied),
     /// The peer failed the mechanism.
-    #[error("authentication failed: {0}")]
+    #[error(transparent)]
     Refusal(#[from] Refusal),
     /// The peer refused this side.
-    #[error("the peer refused this side: {}", crate::identity::Printable(.reason))]
+    #[error("the peer refused this side: {}{}", crate::identity::Printable(.reason), explain(.reason))]
     RefusedByPeer {
         /// The reason that it gave, often only a status code such as 400.
         reason: String,
@@ -79,7 +79,9 @@ pub enum HandshakeError {
     #[error("the peer was not authenticated within {0:?}")]
     Deadline(Duration),
     /// The peer closed the stream.
-    #[error("the peer closed the stream before it was authenticated")]
+    #[error(
+        "the peer closed the stream before it was authenticated: it may want another mechanism, or not let this side in"
+    )]
     Closed,
     /// The handshake gave way to newer ones: too many were under way, most of them from this peer's source.
     #[error("gave way to newer handshakes: too many were under way")]
@@ -89,7 +91,28 @@ pub enum HandshakeError {
     Transport(#[from] TransportError),
     /// Reading or writing failed.
     #[error("the stream failed during the handshake")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+}
+
+/// A peer that closes while something is still on its way to it shows as a reset or a broken pipe, by chance.
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> HandshakeError {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match error.kind() {
+            BrokenPipe | ConnectionReset | UnexpectedEof => HandshakeError::Closed,
+            _ => HandshakeError::Io(error),
+        }
+    }
+}
+
+/// What the status codes of RFC 27/ZAP mean.
+fn explain(reason: &str) -> &'static str {
+    match reason {
+        DENIED => " (it does not let this side in)",
+        "300" => " (not now, try again later)",
+        "500" => " (its authentication failed to work)",
+        _ => "",
+    }
 }
 
 /// A mechanism must not be used over this stream.
@@ -155,11 +178,7 @@ pub(crate) struct Complete {
 
 impl Handshake {
     pub(crate) fn new(config: Arc<HandshakeConfig>, evidence: Evidence, claims: Claims) -> Handshake {
-        let names: Vec<&str> = config
-            .mechanisms
-            .iter()
-            .map(|mechanism| mechanism.name())
-            .collect();
+        let names: Vec<&str> = config.mechanisms.iter().map(|mechanism| mechanism.name()).collect();
         let framing = config.framing.framing(config.role, &names, &config.limits);
         let own_claims = framing.own_claims();
         Handshake {
@@ -177,16 +196,9 @@ impl Handshake {
     /// Starts: bytes to send are appended to `out`, here and below, also when there is an error.
     pub(crate) fn start(&mut self, out: &mut WriteBuffer, now: Instant) -> Result<Progress, HandshakeError> {
         if self.framing.handshake() == framing::Handshake::None {
-            let null = self
-                .config
-                .mechanisms
-                .iter()
-                .find(|mechanism| mechanism.name() == "NULL");
+            let null = self.config.mechanisms.iter().find(|mechanism| mechanism.name() == "NULL");
             let Some(null) = null else {
-                return Err(FramingError::Unsupported {
-                    what: "any mechanism but NULL",
-                }
-                .into());
+                return Err(FramingError::Unsupported { what: "any mechanism but NULL" }.into());
             };
             check_protection(&**null, self.evidence.protection(), self.config.danger_plaintext)?;
             self.framing.start(out);
@@ -195,11 +207,7 @@ impl Handshake {
         if self.config.role == Role::Client {
             // Nothing, least of all a password, goes to a server that may not have it.
             let mechanism = &*self.config.mechanisms[0];
-            check_protection(
-                mechanism,
-                self.evidence.protection(),
-                self.config.danger_plaintext,
-            )?;
+            check_protection(mechanism, self.evidence.protection(), self.config.danger_plaintext)?;
             if !mechanism.properties().proves_server {
                 self.config.policy.check(&self.known_identity())?;
             }
@@ -235,11 +243,7 @@ impl Handshake {
                 Event::Refused(reason) => return Err(HandshakeError::RefusedByPeer { reason }),
                 Event::Message(_) | Event::Control(_) => {
                     let found = "a message or control event".to_owned();
-                    return Err(Refusal::Unexpected {
-                        found,
-                        expected: "the handshake",
-                    }
-                    .into());
+                    return Err(Refusal::Unexpected { found, expected: "the handshake" }.into());
                 }
             };
             if !matches!(progress, Progress::More) {
@@ -250,9 +254,7 @@ impl Handshake {
 
     /// Waits for the account store after [`Progress::Wait`].
     pub(crate) fn poll_wait(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
-        self.mechanism
-            .as_mut()
-            .map_or(Poll::Ready(()), |mechanism| mechanism.poll_wait(cx))
+        self.mechanism.as_mut().map_or(Poll::Ready(()), |mechanism| mechanism.poll_wait(cx))
     }
 
     /// Goes on after [`poll_wait`](Handshake::poll_wait).
@@ -273,29 +275,14 @@ impl Handshake {
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
         if self.mechanism.is_some() {
-            return Err(Refusal::Unexpected {
-                found: "a second greeting".into(),
-                expected: "a token",
-            }
-            .into());
+            return Err(Refusal::Unexpected { found: "a second greeting".into(), expected: "a token" }.into());
         }
         let config = Arc::clone(&self.config);
-        let Some(chosen) = config
-            .mechanisms
-            .iter()
-            .find(|mechanism| mechanism.name() == offered)
-        else {
+        let Some(chosen) = config.mechanisms.iter().find(|mechanism| mechanism.name() == offered) else {
             self.framing.choose(config.mechanisms[0].name(), out);
-            let allowed = config
-                .mechanisms
-                .iter()
-                .map(|mechanism| mechanism.name())
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(HandshakeError::Mechanism {
-                offered: offered.to_owned(),
-                allowed,
-            });
+            let allowed =
+                config.mechanisms.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>().join(", ");
+            return Err(HandshakeError::Mechanism { offered: offered.to_owned(), allowed });
         };
         check_protection(&**chosen, self.evidence.protection(), config.danger_plaintext)?;
         self.framing.choose(chosen.name(), out);
@@ -310,11 +297,7 @@ impl Handshake {
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
         let Some(mechanism) = &mut self.mechanism else {
-            return Err(Refusal::Unexpected {
-                found: "a token".into(),
-                expected: "the greeting",
-            }
-            .into());
+            return Err(Refusal::Unexpected { found: "a token".into(), expected: "the greeting" }.into());
         };
         let context = mechanism::Context {
             role: self.config.role,
@@ -365,11 +348,7 @@ impl Handshake {
         let halves = framing.into_halves(outcome.seal, &self.config.limits, now)?;
         let mut claims = std::mem::take(&mut self.claims);
         claims.extend(outcome.claims);
-        Ok(Progress::Complete(Box::new(Complete {
-            identity,
-            claims,
-            halves,
-        })))
+        Ok(Progress::Complete(Box::new(Complete { identity, claims, halves })))
     }
 
     /// A client that is not content just closes: ERROR is the server's word.

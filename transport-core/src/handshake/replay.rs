@@ -55,11 +55,7 @@ impl Recording {
                     .collect(),
             };
             let exchange = exchanges.last_mut().unwrap();
-            let side = if direction == "C>S" {
-                &mut exchange.by_client
-            } else {
-                &mut exchange.by_server
-            };
+            let side = if direction == "C>S" { &mut exchange.by_client } else { &mut exchange.by_server };
             side.extend::<Vec<u8>>(bytes);
         }
         exchanges.retain(|exchange| !exchange.by_client.is_empty());
@@ -97,28 +93,18 @@ struct Played {
 
 impl Side {
     fn null(role: Role, socket_type: SocketType) -> Side {
-        Side {
-            role,
-            mechanisms: vec![Arc::new(Null)],
-            zmtp: Zmtp::new().with_socket_type(socket_type),
-        }
+        Side { role, mechanisms: vec![Arc::new(Null)], zmtp: Zmtp::new().with_socket_type(socket_type) }
     }
 
     fn plain_client(password: &str) -> Side {
-        let mechanism: SharedMechanism = Arc::new(PlainClient::new("admin", password));
-        Side {
-            mechanisms: vec![mechanism],
-            ..Side::null(Role::Client, SocketType::Push)
-        }
+        let mechanism: SharedMechanism = Arc::new(PlainClient::new("admin", password).unwrap());
+        Side { mechanisms: vec![mechanism], ..Side::null(Role::Client, SocketType::Push) }
     }
 
     fn plain_server() -> Side {
         let mechanism: SharedMechanism =
             Arc::new(PlainServer::new(Passwords::new().with_user("admin", "secret")));
-        Side {
-            mechanisms: vec![mechanism],
-            ..Side::null(Role::Server, SocketType::Pull)
-        }
+        Side { mechanisms: vec![mechanism], ..Side::null(Role::Server, SocketType::Pull) }
     }
 
     /// Plays the peer's bytes whole, byte by byte, and cut in two at every place; all must come to the same.
@@ -211,17 +197,11 @@ fn a_dealer_and_a_router_of_libzmq_are_understood() {
     let client = Side::null(Role::Client, SocketType::Dealer).play(&recording.only().by_server);
     assert_eq!(client.messages, [message(["", "world"])]);
     let server = Side::null(Role::Server, SocketType::Router).play(&recording.only().by_client);
-    assert_eq!(
-        (identity(&server), &server.messages[..]),
-        ("cli1", &[message(["hello"])][..])
-    );
+    assert_eq!((identity(&server), &server.messages[..]), ("cli1", &[message(["hello"])][..]));
 
     let recording = recorded!("null-dealer-connect");
     let server = Side::null(Role::Server, SocketType::Router).play(&recording.only().by_client);
-    assert_eq!(
-        (identity(&server), &server.messages[..]),
-        ("A1", &[message(["a", "", "c"])][..])
-    );
+    assert_eq!((identity(&server), &server.messages[..]), ("A1", &[message(["a", "", "c"])][..]));
     let client = Side::null(Role::Client, SocketType::Dealer).play(&recording.only().by_server);
     assert_eq!(client.messages, [message(["r1", "r2"])]);
 }
@@ -253,10 +233,7 @@ fn plain_is_accepted_from_both_sides_byte_for_byte() {
     assert!(client.outcome.is_ok());
     assert_eq!(client.sent[9..], recording.only().by_client[9..client.sent.len()]);
     let server = Side::plain_server().play(&recording.only().by_client);
-    assert_eq!(
-        server.outcome.as_ref().unwrap().identity.to_string(),
-        "user:admin"
-    );
+    assert_eq!(server.outcome.as_ref().unwrap().identity.to_string(), "user:admin");
     assert_eq!(server.messages, [message(["m"])]);
     // As-server (byte 32) is 1 in ours, as the RFC wants it, and 0 in libzmq's.
     assert_eq!(server.sent[32], 1);
@@ -284,12 +261,7 @@ fn a_wrong_password_is_answered_with_an_error_in_the_form_of_the_rfc() {
     };
     assert_eq!(user, "admin");
     assert!(refused.sent.ends_with(b"\x04\x0a\x05ERROR\x03400"));
-    assert!(
-        Side::plain_server()
-            .play(&recorded!("plain-refused").only().by_client)
-            .outcome
-            .is_err()
-    );
+    assert!(Side::plain_server().play(&recorded!("plain-refused").only().by_client).outcome.is_err());
 }
 
 #[test]
@@ -368,13 +340,7 @@ fn a_message_that_comes_with_the_handshake_is_delivered() {
 
 #[test]
 fn long_frames_many_parts_and_a_long_ready_are_understood() {
-    let sizes = |played: &Played| {
-        played
-            .messages
-            .iter()
-            .map(Message::byte_count)
-            .collect::<Vec<_>>()
-    };
+    let sizes = |played: &Played| played.messages.iter().map(Message::byte_count).collect::<Vec<_>>();
     let client =
         Side::null(Role::Client, SocketType::Pull).play(&recorded!("long-frame-300").only().by_server);
     assert_eq!(sizes(&client), [255, 256, 300]);

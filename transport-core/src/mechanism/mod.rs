@@ -15,7 +15,7 @@ use crate::evidence::{Evidence, Proof};
 use crate::framing::{Role, Seal, Token};
 
 pub use null::Null;
-pub use plain::{PasswordVerifier, Passwords, PlainClient, PlainServer, Verdict};
+pub use plain::{CredentialsTooLong, PasswordVerifier, Passwords, PlainClient, PlainServer, Verdict};
 
 /// One side of an authentication exchange, one step at a time.
 ///
@@ -147,6 +147,34 @@ pub struct Outcome {
     pub seal: Option<Seal>,
 }
 
+impl Outcome {
+    /// An outcome that proves nothing.
+    pub fn new() -> Outcome {
+        Outcome::default()
+    }
+
+    /// Adds a proof.
+    #[must_use]
+    pub fn with_proof(mut self, proof: Proof) -> Outcome {
+        self.proofs.push(proof);
+        self
+    }
+
+    /// Sets what the peer says of itself.
+    #[must_use]
+    pub fn with_claims(mut self, claims: Claims) -> Outcome {
+        self.claims = claims;
+        self
+    }
+
+    /// Sets what seals everything that follows.
+    #[must_use]
+    pub fn with_seal(mut self, seal: Seal) -> Outcome {
+        self.seal = Some(seal);
+        self
+    }
+}
+
 /// Why a mechanism ends without a proof.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -184,6 +212,8 @@ pub enum Refusal {
     Other {
         /// The reason, for this side's log only.
         reason: String,
+        /// Whether the peer is told that it is not let in; a ZeroMQ client then never comes again.
+        tell: bool,
     },
 }
 
@@ -193,8 +223,11 @@ impl Refusal {
     /// A libzmq client that is told never connects again; so it is told only what will not mend itself.
     pub(crate) fn reason_for_peer(&self) -> Option<&'static str> {
         match self {
-            Refusal::Credentials { .. } | Refusal::Other { .. } => Some(DENIED),
-            Refusal::Unexpected { .. } | Refusal::Malformed { .. } | Refusal::Unavailable { .. } => None,
+            Refusal::Credentials { .. } | Refusal::Other { tell: true, .. } => Some(DENIED),
+            Refusal::Other { tell: false, .. }
+            | Refusal::Unexpected { .. }
+            | Refusal::Malformed { .. }
+            | Refusal::Unavailable { .. } => None,
         }
     }
 }
@@ -203,16 +236,14 @@ impl Refusal {
 pub(crate) const DENIED: &str = "400";
 
 /// The token with this name, or the refusal that says what came instead.
-pub(crate) fn expect(token: Option<Token>, expected: &'static str) -> Result<Token, Refusal> {
+///
+/// # Errors
+///
+/// [`Refusal::Unexpected`].
+pub fn expect(token: Option<Token>, expected: &'static str) -> Result<Token, Refusal> {
     match token {
         Some(token) if token.name == expected => Ok(token),
-        Some(token) => Err(Refusal::Unexpected {
-            found: token.name.escape_debug().to_string(),
-            expected,
-        }),
-        None => Err(Refusal::Unexpected {
-            found: "nothing".to_owned(),
-            expected,
-        }),
+        Some(token) => Err(Refusal::Unexpected { found: token.name.escape_debug().to_string(), expected }),
+        None => Err(Refusal::Unexpected { found: "nothing".to_owned(), expected }),
     }
 }

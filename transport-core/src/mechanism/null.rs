@@ -35,13 +35,7 @@ impl Mechanism for Null {
         }
         let claims = properties::decode(expect(token, "READY")?.body, "READY")?;
         let send = (context.role == Role::Server).then(|| ready(context));
-        Ok(Step::Done {
-            send,
-            outcome: Outcome {
-                claims,
-                ..Outcome::default()
-            },
-        })
+        Ok(Step::Done { send, outcome: Outcome::new().with_claims(claims) })
     }
 }
 

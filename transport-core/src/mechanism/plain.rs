@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use sha2::{Digest, Sha256};
-use smallvec::smallvec;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -35,6 +34,7 @@ const NAME: &str = "PLAIN";
 /// The server receives the password itself. So core uses PLAIN only over streams that are encrypted or stay in this
 /// host's kernel, unless [`danger_plaintext`](crate::Connect::danger_plaintext) was called, and only after the
 /// server has passed the client's policy.
+#[derive(Clone)]
 pub struct PlainClient {
     user: String,
     password: Arc<Zeroizing<String>>,
@@ -43,27 +43,31 @@ pub struct PlainClient {
 impl PlainClient {
     /// The user and the password, each at most 255 bytes.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// When one of them is longer.
-    pub fn new(user: impl Into<String>, password: impl Into<String>) -> PlainClient {
+    pub fn new(
+        user: impl Into<String>,
+        password: impl Into<String>,
+    ) -> Result<PlainClient, CredentialsTooLong> {
         let (user, password) = (user.into(), Zeroizing::new(password.into()));
-        assert!(
-            user.len() <= 255 && password.len() <= 255,
-            "PLAIN carries at most 255 bytes of user and of password"
-        );
-        PlainClient {
-            user,
-            password: Arc::new(password),
+        if user.len() > LONGEST || password.len() > LONGEST {
+            return Err(CredentialsTooLong);
         }
+        Ok(PlainClient { user, password: Arc::new(password) })
     }
 }
 
+/// PLAIN carries at most 255 bytes of user and of password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("PLAIN carries at most {LONGEST} bytes of user and of password")]
+pub struct CredentialsTooLong;
+
+const LONGEST: usize = 255;
+
 impl fmt::Debug for PlainClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlainClient")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("PlainClient").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -116,10 +120,7 @@ impl Mechanism for Client {
             }
             ClientState::HelloSent => {
                 if !expect(token, "WELCOME")?.body.is_empty() {
-                    return Err(Refusal::Malformed {
-                        token: "WELCOME",
-                        problem: "it has data",
-                    });
+                    return Err(Refusal::Malformed { token: "WELCOME", problem: "it has data" });
                 }
                 self.state = ClientState::InitiateSent;
                 let mut body = Vec::new();
@@ -128,13 +129,7 @@ impl Mechanism for Client {
             }
             ClientState::InitiateSent => {
                 let claims = properties::decode(expect(token, "READY")?.body, "READY")?;
-                Ok(Step::Done {
-                    send: None,
-                    outcome: Outcome {
-                        claims,
-                        ..Outcome::default()
-                    },
-                })
+                Ok(Step::Done { send: None, outcome: Outcome::new().with_claims(claims) })
             }
         }
     }
@@ -149,9 +144,7 @@ pub struct PlainServer {
 impl PlainServer {
     /// Checks passwords with `verifier`, such as [`Passwords`] or a store of your own.
     pub fn new(verifier: impl PasswordVerifier + 'static) -> PlainServer {
-        PlainServer {
-            verifier: Arc::new(verifier),
-        }
+        PlainServer { verifier: Arc::new(verifier) }
     }
 }
 
@@ -225,19 +218,9 @@ impl Mechanism for Server {
                 let claims = properties::decode(expect(token, "INITIATE")?.body, "INITIATE")?;
                 let mut body = Vec::new();
                 properties::encode(context.own_claims, &mut body);
-                let user = Proof::User {
-                    name: std::mem::take(&mut self.user),
-                    mechanism: NAME,
-                };
-                let outcome = Outcome {
-                    proofs: smallvec![user],
-                    claims,
-                    seal: None,
-                };
-                Ok(Step::Done {
-                    send: Some(Token::new("READY", body)),
-                    outcome,
-                })
+                let user = Proof::User { name: std::mem::take(&mut self.user), mechanism: NAME };
+                let outcome = Outcome::new().with_proof(user).with_claims(claims);
+                Ok(Step::Done { send: Some(Token::new("READY", body)), outcome })
             }
         }
     }
@@ -258,19 +241,14 @@ impl Server {
                 self.state = ServerState::ExpectInitiate;
                 Ok(Step::Send(Token::new("WELCOME", "")))
             }
-            Ok(false) => Err(Refusal::Credentials {
-                user: std::mem::take(&mut self.user),
-            }),
+            Ok(false) => Err(Refusal::Credentials { user: std::mem::take(&mut self.user) }),
             Err(problem) => Err(Refusal::Unavailable { problem }),
         }
     }
 }
 
 fn read_hello(body: &[u8]) -> Result<(&str, &[u8]), Refusal> {
-    let malformed = |problem| Refusal::Malformed {
-        token: "HELLO",
-        problem,
-    };
+    let malformed = |problem| Refusal::Malformed { token: "HELLO", problem };
     let field = |bytes: &'_ [u8]| -> Option<(usize, usize)> {
         let length = usize::from(*bytes.first()?);
         (bytes.len() > length).then_some((1, 1 + length))
@@ -330,8 +308,7 @@ impl Passwords {
     /// Adds a user.
     #[must_use]
     pub fn with_user(mut self, user: impl Into<String>, password: impl AsRef<[u8]>) -> Passwords {
-        self.digests
-            .insert(user.into(), Sha256::digest(password.as_ref()).into());
+        self.digests.insert(user.into(), Sha256::digest(password.as_ref()).into());
         self
     }
 }
@@ -347,10 +324,7 @@ impl PasswordVerifier for Passwords {
         let digest: [u8; 32] = Sha256::digest(password).into();
         // The same work whether the user is known or not; a digest's preimage of zeros is not known to anybody,
         // and `known` decides all the same.
-        let (stored, known) = self
-            .digests
-            .get(user)
-            .map_or(([0; 32], false), |stored| (*stored, true));
+        let (stored, known) = self.digests.get(user).map_or(([0; 32], false), |stored| (*stored, true));
         let equal = bool::from(digest.ct_eq(&stored));
         Verdict::Now(equal & known)
     }
@@ -361,9 +335,7 @@ mod tests {
     use super::*;
 
     fn accepts(user: &str, password: &str) -> bool {
-        let passwords = Passwords::new()
-            .with_user("admin", "secret")
-            .with_user("empty", "");
+        let passwords = Passwords::new().with_user("admin", "secret").with_user("empty", "");
         matches!(passwords.verify(user, password.as_bytes()), Verdict::Now(true))
     }
 
@@ -377,26 +349,18 @@ mod tests {
 
     #[test]
     fn a_hello_fits_exactly() {
-        assert_eq!(
-            read_hello(b"\x05admin\x06secret").unwrap(),
-            ("admin", &b"secret"[..])
-        );
+        assert_eq!(read_hello(b"\x05admin\x06secret").unwrap(), ("admin", &b"secret"[..]));
         assert_eq!(read_hello(b"\0\0").unwrap(), ("", &b""[..]));
-        for body in [
-            &b""[..],
-            b"\x05",
-            b"\x05admin",
-            b"\x05admin\x06secre",
-            b"\x05admin\x06secrets",
-            b"\x01\xff\0",
-        ] {
+        for body in
+            [&b""[..], b"\x05", b"\x05admin", b"\x05admin\x06secre", b"\x05admin\x06secrets", b"\x01\xff\0"]
+        {
             assert!(read_hello(body).is_err(), "{body:?}");
         }
     }
 
     #[test]
     fn secrets_are_not_printed() {
-        assert!(!format!("{:?}", PlainClient::new("admin", "secret")).contains("secret"));
+        assert!(!format!("{:?}", PlainClient::new("admin", "secret").unwrap()).contains("secret"));
         let passwords = Passwords::new().with_user("admin", "secret");
         assert!(!format!("{passwords:?}").contains("admin"));
     }

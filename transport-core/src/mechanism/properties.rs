@@ -55,19 +55,13 @@ mod tests {
 
     #[test]
     fn a_list_is_read_as_it_is_written_and_never_when_cut() {
-        let claims = Claims::new()
-            .with("Socket-Type", "DEALER")
-            .with("Identity", "")
-            .with("x", vec![1; 300]);
+        let claims = Claims::new().with("Socket-Type", "DEALER").with("Identity", "").with("x", vec![1; 300]);
         let mut bytes = Vec::new();
         encode(&claims, &mut bytes);
         assert_eq!(decode(bytes.clone().into(), "READY").unwrap(), claims);
         let whole = [0, 22, 35, bytes.len()]; // where one property ends and the next begins
         for cut in (0..bytes.len()).filter(|cut| !whole.contains(cut)) {
-            assert!(
-                decode(bytes[..cut].to_vec().into(), "READY").is_err(),
-                "cut at {cut}"
-            );
+            assert!(decode(bytes[..cut].to_vec().into(), "READY").is_err(), "cut at {cut}");
         }
     }
 

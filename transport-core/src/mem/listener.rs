@@ -24,12 +24,7 @@ impl MemListener {
         name: String,
         names: Names,
     ) -> MemListener {
-        MemListener {
-            incoming,
-            local,
-            name,
-            names,
-        }
+        MemListener { incoming, local, name, names }
     }
 }
 

@@ -87,10 +87,6 @@ impl Names {
 fn name(address: &Address) -> Result<&str, TransportError> {
     match address.location() {
         Location::Name(name) if address.parameters().next().is_none() => Ok(name),
-        _ => Err(TransportError::address(
-            address,
-            SCHEME,
-            "write mem://name, as in mem://app",
-        )),
+        _ => Err(TransportError::address(address, SCHEME, "write mem://name, as in mem://app")),
     }
 }

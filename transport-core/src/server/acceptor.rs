@@ -49,16 +49,8 @@ impl Shared {
         let limits = &config.limits;
         let registry = Registry::new(limits.unread_per_listener);
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
-        let places = Arc::new(Semaphore::new(
-            limits.connections.clamp(1, Semaphore::MAX_PERMITS),
-        ));
-        Arc::new(Shared {
-            config,
-            registry,
-            events,
-            pending,
-            places,
-        })
+        let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        Arc::new(Shared { config, registry, events, pending, places })
     }
 
     /// Stops all handshakes.
@@ -106,10 +98,7 @@ pub(super) async fn accept_loop<T: Send + 'static>(
             // The peer has gone already: that says nothing about this side.
             Err(error) if is_about_one_peer(&error) => {}
             Err(error) => {
-                shared.tell(ServerEvent::AcceptFailed {
-                    error: Arc::new(error),
-                    retry_in: backoff,
-                });
+                shared.tell(ServerEvent::AcceptFailed { error: Arc::new(error), retry_in: backoff });
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(BACKOFF_LONGEST);
             }
@@ -128,27 +117,12 @@ fn start_handshake<T: Send + 'static>(
     // The lock is held until the handshake is in the table: it cannot end before that.
     let mut pending = shared.pending();
     let evicted = pending.insert(&source, |id| {
-        let handshake = handshake(
-            id,
-            incoming,
-            place,
-            Arc::clone(shared),
-            Arc::clone(admit),
-            accepted.clone(),
-        );
-        Underway {
-            task: tokio::spawn(handshake).abort_handle(),
-            source: source.clone(),
-            refused: false,
-        }
+        let handshake =
+            handshake(id, incoming, place, Arc::clone(shared), Arc::clone(admit), accepted.clone());
+        Underway { task: tokio::spawn(handshake).abort_handle(), source: source.clone(), refused: false }
     });
     drop(pending);
-    if let Some(Underway {
-        task,
-        source,
-        refused,
-    }) = evicted
-    {
+    if let Some(Underway { task, source, refused }) = evicted {
         task.abort();
         if !refused {
             shared.tell(ServerEvent::Refused {
@@ -198,11 +172,7 @@ async fn handshake<T: Send + 'static>(
                 Some(underway) => underway.refused = true,
                 None => return, // it gave way in this very moment, and that has been told
             }
-            shared.tell(ServerEvent::Refused {
-                source,
-                identity: known,
-                reason: Arc::new(error),
-            });
+            shared.tell(ServerEvent::Refused { source, identity: known, reason: Arc::new(error) });
             farewell.say().await;
             shared.pending().remove(id);
         }

@@ -1,25 +1,25 @@
 //! Servers: an accept loop with caps, events and a graceful end.
 
+mod accepted;
 mod acceptor;
 mod events;
 mod pending;
 
 use std::fmt;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, watch};
 
 use crate::address::Address;
 use crate::claims::Claims;
-use crate::connection::{Connection, Life, open};
+use crate::connection::{Connection, Tracked, open};
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
-use crate::transport::{BoxStream, Established, Listener, Source, Stream};
+use crate::transport::{BoxStream, Established, Listener, Source};
 
+use accepted::Accepted;
 use acceptor::{Admit, Admitted, Shared, accept_loop};
 
 pub use events::{EventOrGap, ServerEvent, ServerEvents};
@@ -47,7 +47,7 @@ pub struct RawServer {
 
 /// A byte stream whose peer is allowed.
 pub struct RawConnection {
-    stream: Tracked,
+    stream: Tracked<BoxStream>,
     identity: Identity,
     claims: Claims,
     source: Source,
@@ -58,6 +58,8 @@ pub struct RawConnection {
 pub struct ServerHandle {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
+    /// True when the accept loop has ended and its listener is gone.
+    stopped: watch::Receiver<bool>,
     local: Arc<Address>,
 }
 
@@ -69,11 +71,9 @@ pub struct Drained {
 }
 
 struct Accepting<T> {
-    accepted: mpsc::Receiver<T>,
-    stopped: watch::Receiver<bool>,
+    accepted: Arc<Accepted<T>>,
     handle: ServerHandle,
     first_events: Option<broadcast::Receiver<ServerEvent>>,
-    task: tokio::task::JoinHandle<()>,
 }
 
 impl Server {
@@ -111,28 +111,11 @@ impl RawServer {
                 Arc::new(move |established: Established, place, _deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
-                        let Established {
-                            stream,
-                            evidence,
-                            claims,
-                            source,
-                        } = established;
+                        let Established { stream, evidence, claims, source } = established;
                         let identity = Identity::new(&evidence, &[]);
-                        shared
-                            .config
-                            .policy
-                            .check(&identity)
-                            .map_err(HandshakeError::from)?;
-                        let stream = Tracked {
-                            stream,
-                            life: shared.registry.join(place),
-                        };
-                        let item = RawConnection {
-                            stream,
-                            identity: identity.clone(),
-                            claims,
-                            source,
-                        };
+                        shared.config.policy.check(&identity).map_err(HandshakeError::from)?;
+                        let stream = Tracked::new(stream, shared.registry.join(place));
+                        let item = RawConnection { stream, identity: identity.clone(), claims, source };
                         Ok(Admitted { identity, item })
                     })
                 })
@@ -170,7 +153,6 @@ macro_rules! common {
 
             /// See [`ServerHandle::shutdown`].
             pub async fn shutdown(self, grace: Duration) -> Drained {
-                // Accepted but not handed over: nobody will use them.
                 let handle = self.inner.handle.clone();
                 drop(self);
                 handle.shutdown(grace).await
@@ -187,7 +169,7 @@ macro_rules! common {
 common!(Server RawServer);
 
 impl ServerHandle {
-    /// Ends the server: stops accepting, lets the connections finish, and cuts those that have not after `grace`.
+    /// Ends the server: stops accepting and frees the address, lets the connections finish, and cuts those that have not after `grace`.
     ///
     /// [`Server::accept`] yields `None`, pending handshakes are dropped, and `recv` on the connections yields what has
     /// arrived and then `None`, so that an ordinary loop ends and can close.
@@ -197,7 +179,10 @@ impl ServerHandle {
     /// Cancel-safe: the server stays stopped, and connections are not cut.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         self.stop.send_replace(true);
-        self.shared.stop_handshakes();
+        // The address is free again, and who was not handed over is gone, before the connections' time begins.
+        let mut stopped = self.stopped.clone();
+        // An error means that the loop is gone too, with its runtime.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
         let registry = &self.shared.registry;
         registry.drain();
         let _late = tokio::time::timeout(grace, registry.emptied()).await;
@@ -219,9 +204,7 @@ impl ServerHandle {
 
 impl fmt::Debug for ServerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerHandle")
-            .field("local", &self.local.to_string())
-            .finish_non_exhaustive()
+        f.debug_struct("ServerHandle").field("local", &self.local.to_string()).finish_non_exhaustive()
     }
 }
 
@@ -231,41 +214,30 @@ impl<T: Send + 'static> Accepting<T> {
         config: HandshakeConfig,
         admit: impl FnOnce(Arc<Shared>) -> Arc<Admit<T>>,
     ) -> Accepting<T> {
-        let queue = config.limits.pending_handshakes.max(1);
+        let (accepted, queue) = Accepted::new(config.limits.pending_handshakes);
         let (events, first_events) = broadcast::channel(events::EVENTS_KEPT);
-        let (stop, mut stopped) = watch::channel(false);
-        let (sender, accepted) = mpsc::channel(queue);
+        let (stop, mut stopping) = watch::channel(false);
+        let (has_stopped, stopped) = watch::channel(false);
         let local = Arc::new(listener.local_address().clone());
         let shared = Shared::new(Arc::new(config), events);
-        let handle = ServerHandle {
-            shared: Arc::clone(&shared),
-            stop,
-            local,
-        };
+        let handle = ServerHandle { shared: Arc::clone(&shared), stop, stopped, local };
         let admit = admit(Arc::clone(&shared));
-        let loop_stopped = stopped.clone();
-        let task = tokio::spawn(async move {
+        let left = Arc::clone(&accepted);
+        tokio::spawn(async move {
             tokio::select! {
-                () = accept_loop(listener, Arc::clone(&shared), admit, sender) => {}
-                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = accept_loop(listener, Arc::clone(&shared), admit, queue) => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
             }
+            shared.stop_handshakes();
+            left.close();
             shared.tell(ServerEvent::Stopped);
+            has_stopped.send_replace(true);
         });
-        Accepting {
-            accepted,
-            stopped: loop_stopped,
-            handle,
-            first_events: Some(first_events),
-            task,
-        }
+        Accepting { accepted, handle, first_events: Some(first_events) }
     }
 
     async fn accept(&mut self) -> Option<T> {
-        tokio::select! {
-            biased;
-            _ = self.stopped.wait_for(|stopped| *stopped) => None,
-            item = self.accepted.recv() => item,
-        }
+        poll_fn(|cx| self.accepted.poll_next(cx)).await
     }
 
     fn events(&mut self) -> ServerEvents {
@@ -276,8 +248,8 @@ impl<T: Send + 'static> Accepting<T> {
 
 impl<T> Drop for Accepting<T> {
     fn drop(&mut self) {
-        self.task.abort();
-        self.handle.shared.stop_handshakes();
+        // The accept loop ends by itself, and takes the listener and pending handshakes with it.
+        self.handle.stop.send_replace(true);
     }
 }
 
@@ -309,76 +281,5 @@ impl fmt::Debug for RawConnection {
             .field("identity", &self.identity)
             .field("source", &self.source)
             .finish_non_exhaustive()
-    }
-}
-
-/// A stream that keeps its place at its server, and ends when the server cuts it.
-struct Tracked {
-    stream: BoxStream,
-    life: Life,
-}
-
-impl Tracked {
-    fn cut_or<R>(
-        &self,
-        poll: Poll<std::io::Result<R>>,
-        cut: impl FnOnce(&Life) -> bool,
-    ) -> Poll<std::io::Result<R>> {
-        if poll.is_pending() && cut(&self.life) {
-            return Poll::Ready(Err(std::io::Error::new(
-                std::io::ErrorKind::ConnectionAborted,
-                "the server stopped",
-            )));
-        }
-        poll
-    }
-}
-
-impl AsyncRead for Tracked {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.cut_or(poll, |life| life.poll_cut_for_recv(cx).is_some())
-    }
-}
-
-impl AsyncWrite for Tracked {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.cut_or(poll, |life| life.poll_cut_for_send(cx).is_some())
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.cut_or(poll, |life| life.poll_cut_for_send(cx).is_some())
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Stream for Tracked {
-    fn plain_socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.stream.plain_socket()
     }
 }

@@ -16,22 +16,13 @@ pub(super) struct Pending<T> {
 
 impl<T> Pending<T> {
     pub(super) fn new(limit: usize) -> Pending<T> {
-        Pending {
-            limit: limit.max(1),
-            next: 0,
-            handshakes: BTreeMap::new(),
-            groups: HashMap::new(),
-        }
+        Pending { limit: limit.max(1), next: 0, handshakes: BTreeMap::new(), groups: HashMap::new() }
     }
 
     /// Takes a handshake in and gives it a number. When there were as many as the limit, the oldest of the source
     /// that has most of them is taken out and returned.
     pub(super) fn insert(&mut self, source: &Source, stop: impl FnOnce(u64) -> T) -> Option<T> {
-        let evicted = if self.handshakes.len() >= self.limit {
-            self.evict()
-        } else {
-            None
-        };
+        let evicted = if self.handshakes.len() >= self.limit { self.evict() } else { None };
         let (id, group) = (self.next, source.group());
         self.next += 1;
         *self.groups.entry(group.clone()).or_default() += 1;
@@ -58,22 +49,12 @@ impl<T> Pending<T> {
     /// Takes all out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.groups.clear();
-        std::mem::take(&mut self.handshakes)
-            .into_values()
-            .map(|(_, stop)| stop)
+        std::mem::take(&mut self.handshakes).into_values().map(|(_, stop)| stop)
     }
 
     fn evict(&mut self) -> Option<T> {
-        let fullest = self
-            .groups
-            .iter()
-            .max_by_key(|(_, count)| **count)
-            .map(|(group, _)| group)?;
-        let oldest = self
-            .handshakes
-            .iter()
-            .find(|(_, (group, _))| group == fullest)
-            .map(|(id, _)| *id)?;
+        let fullest = self.groups.iter().max_by_key(|(_, count)| **count).map(|(group, _)| group)?;
+        let oldest = self.handshakes.iter().find(|(_, (group, _))| group == fullest).map(|(id, _)| *id)?;
         self.remove(oldest)
     }
 }

@@ -20,11 +20,7 @@ impl TcpListener {
     pub(super) fn new(listener: TokioListener, asked: &Address) -> io::Result<TcpListener> {
         let local = listener.local_addr()?;
         let protection = protection(local.ip());
-        Ok(TcpListener {
-            listener,
-            local: asked.with_port(local.port()),
-            protection,
-        })
+        Ok(TcpListener { listener, local: asked.with_port(local.port()), protection })
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::claims::Claims;
 use crate::evidence::{Evidence, Protection};
-use crate::transport::{BoxRead, BoxWrite, Established, Source, Stream};
+use crate::transport::{Established, Source};
 
 pub(super) fn establish(stream: TcpStream, peer: SocketAddr) -> io::Result<Established> {
     stream.set_nodelay(true)?;
@@ -25,20 +24,5 @@ pub(super) fn establish(stream: TcpStream, peer: SocketAddr) -> io::Result<Estab
 
 /// Loopback addresses never leave the host; every other one might.
 pub(super) fn protection(ip: IpAddr) -> Protection {
-    if ip.to_canonical().is_loopback() {
-        Protection::Loopback
-    } else {
-        Protection::None
-    }
-}
-
-impl Stream for TcpStream {
-    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_fd())
-    }
-
-    fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (read, write) = (*self).into_split();
-        (Box::new(read), Box::new(write))
-    }
+    if ip.to_canonical().is_loopback() { Protection::Loopback } else { Protection::None }
 }

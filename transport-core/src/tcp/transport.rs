@@ -38,11 +38,7 @@ impl Transport for TcpTransport {
             let mut last = None;
             for socket_address in resolve(address).await? {
                 if socket_address.port() == 0 {
-                    return Err(TransportError::address(
-                        address,
-                        SCHEME,
-                        "nobody listens at port 0",
-                    ));
+                    return Err(TransportError::address(address, SCHEME, "nobody listens at port 0"));
                 }
                 match TokioStream::connect(socket_address).await {
                     Ok(stream) => {
@@ -90,11 +86,7 @@ async fn resolve(address: &Address) -> Result<impl Iterator<Item = SocketAddr>, 
         ));
     };
     if let Some((key, _)) = address.parameters().next() {
-        return Err(TransportError::address(
-            address,
-            SCHEME,
-            format!("it has no parameter {key:?}"),
-        ));
+        return Err(TransportError::address(address, SCHEME, format!("it has no parameter {key:?}")));
     }
     let resolved = tokio::net::lookup_host(host_port).await;
     resolved.map_err(|error| TransportError::io(format!("find the host of {address}"), error))

@@ -1,5 +1,6 @@
 //! A peer that writes the bytes it is told to: for the tests in this folder.
 #![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use transport_core::{
 };
 
 /// Nothing here takes this long unless it hangs.
-pub const NET: Duration = Duration::from_secs(30);
+pub(crate) const NET: Duration = Duration::from_secs(30);
 
 /// The greeting of a client with this mechanism.
-pub fn greeting(mechanism: &str) -> Vec<u8> {
+pub(crate) fn greeting(mechanism: &str) -> Vec<u8> {
     let mut bytes = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 1];
     bytes.extend_from_slice(mechanism.as_bytes());
     bytes.resize(64, 0);
@@ -23,7 +24,7 @@ pub fn greeting(mechanism: &str) -> Vec<u8> {
 }
 
 /// A command frame.
-pub fn command(name: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn command(name: &str, data: &[u8]) -> Vec<u8> {
     let mut body = vec![u8::try_from(name.len()).unwrap()];
     body.extend_from_slice(name.as_bytes());
     body.extend_from_slice(data);
@@ -34,12 +35,12 @@ pub fn command(name: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// READY of a DEALER.
-pub fn ready() -> Vec<u8> {
+pub(crate) fn ready() -> Vec<u8> {
     command("READY", b"\x0bSocket-Type\0\0\0\x06DEALER")
 }
 
 /// HELLO of PLAIN.
-pub fn hello(user: &str, password: &str) -> Vec<u8> {
+pub(crate) fn hello(user: &str, password: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for field in [user, password] {
         body.push(u8::try_from(field.len()).unwrap());
@@ -49,45 +50,42 @@ pub fn hello(user: &str, password: &str) -> Vec<u8> {
 }
 
 /// Settings for a server at a loopback port.
-pub fn listen() -> Listen {
+pub(crate) fn listen() -> Listen {
     let transports = Transports::new().with(TcpTransport::new());
     Listen::new(&transports, "tcp://127.0.0.1:0").policy(Policy::danger_anyone())
 }
 
 /// Where a server is.
-pub fn address(server: &Server) -> SocketAddr {
+pub(crate) fn address(server: &Server) -> SocketAddr {
     let (host, port) = server.local_address().host_port().unwrap();
     format!("{host}:{port}").parse().unwrap()
 }
 
 /// A peer that has done nothing yet.
-pub async fn silent_peer(server: &Server) -> TcpStream {
+pub(crate) async fn silent_peer(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(address(server)).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream
 }
 
 /// A peer with the bytes of a whole NULL handshake sent, and the connection to it.
-pub async fn authenticated_peer(server: &mut Server) -> (TcpStream, Connection) {
+pub(crate) async fn authenticated_peer(server: &mut Server) -> (TcpStream, Connection) {
     let mut peer = silent_peer(server).await;
-    peer.write_all(&[greeting("NULL"), ready()].concat())
-        .await
-        .unwrap();
+    peer.write_all(&[greeting("NULL"), ready()].concat()).await.unwrap();
     let connection = tokio::time::timeout(NET, server.accept()).await.unwrap().unwrap();
     (peer, connection)
 }
 
 /// Everything that the other side sends until it closes; a reset counts as closing.
-pub async fn read_to_end(peer: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn read_to_end(peer: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _reset = tokio::time::timeout(NET, peer.read_to_end(&mut bytes))
-        .await
-        .expect("the other side closes");
+    let _reset =
+        tokio::time::timeout(NET, peer.read_to_end(&mut bytes)).await.expect("the other side closes");
     bytes
 }
 
 /// Why the next peer was refused.
-pub async fn next_refusal(events: &mut ServerEvents) -> std::sync::Arc<HandshakeError> {
+pub(crate) async fn next_refusal(events: &mut ServerEvents) -> std::sync::Arc<HandshakeError> {
     let refusal = async {
         loop {
             if let ServerEvent::Refused { reason, .. } = events.recv().await.expect("the server goes on") {
@@ -95,7 +93,5 @@ pub async fn next_refusal(events: &mut ServerEvents) -> std::sync::Arc<Handshake
             }
         }
     };
-    tokio::time::timeout(NET, refusal)
-        .await
-        .expect("a peer is refused")
+    tokio::time::timeout(NET, refusal).await.expect("a peer is refused")
 }

@@ -59,11 +59,7 @@ const FAMILIES: &[Family] = &[
         unit: "us p50",
         wires: STREAMS,
         sizes: &[64],
-        subjects: &[
-            ("ours", ours::rtt_spin),
-            ("raw", raw::rtt),
-            ("raw-spin", raw::rtt_spin),
-        ],
+        subjects: &[("ours", ours::rtt_spin), ("raw", raw::rtt), ("raw-spin", raw::rtt_spin)],
     },
     Family {
         kind: "senders16",

@@ -16,11 +16,7 @@ impl Load {
     /// Reads the counters; `None` where there is no such `/proc`.
     pub(crate) fn now() -> Option<Self> {
         let system = fs::read_to_string("/proc/stat").ok()?;
-        let cores = system
-            .lines()
-            .filter(|line| line.starts_with("cpu"))
-            .count()
-            .checked_sub(1)?;
+        let cores = system.lines().filter(|line| line.starts_with("cpu")).count().checked_sub(1)?;
         // user, nice, system, idle, iowait, irq, softirq, steal; what follows is part of these.
         let ticks: Vec<u64> = numbers(system.lines().next()?.split_whitespace().skip(1).take(8))?;
         let core = ticks.iter().sum::<u64>().checked_div(cores as u64)?;
@@ -28,11 +24,7 @@ impl Load {
         let own = fs::read_to_string("/proc/self/stat").ok()?;
         // The name of the program, in brackets, may hold spaces; utime and stime are the 12th and 13th after it.
         let own: Vec<u64> = numbers(own.rsplit(')').next()?.split_whitespace().skip(11).take(2))?;
-        Some(Load {
-            everyone: ticks.iter().take(3).sum(),
-            ours: own.iter().sum(),
-            core,
-        })
+        Some(Load { everyone: ticks.iter().take(3).sum(), ours: own.iter().sum(), core })
     }
 
     /// How many cores' worth of time other processes took since `earlier`.

@@ -104,15 +104,9 @@ fn run(args: &Args) -> Result<usize> {
     }
 
     let plan = if args.quick {
-        Plan {
-            rounds: 5,
-            target: Duration::from_millis(150),
-        }
+        Plan { rounds: 5, target: Duration::from_millis(150) }
     } else {
-        Plan {
-            rounds: 7,
-            target: Duration::from_secs(1),
-        }
+        Plan { rounds: 7, target: Duration::from_secs(1) }
     };
     let mut json: Box<dyn Write> = match &args.json {
         Some(path) => {
@@ -128,10 +122,7 @@ fn run(args: &Args) -> Result<usize> {
         let measured = rounds::measure(case, &plan);
         let other_load = before.and_then(|before| Some(Load::now()?.of_others_since(&before)));
         if let Some(load) = other_load.filter(|load| *load > TOLERABLE_LOAD) {
-            eprintln!(
-                "compare: {}: other processes took {load:.2} of a core, measure it again",
-                case.name
-            );
+            eprintln!("compare: {}: other processes took {load:.2} of a core, measure it again", case.name);
         }
         for (subject, error) in &measured.failures {
             eprintln!("compare: {} {subject}: {error}", case.name);

@@ -32,11 +32,7 @@ pub(crate) fn avoid_pacing() {
             "compare: TCP congestion control is {congestion} here; measuring with reno in a network namespace"
         );
         if let Ok(program) = env::current_exe() {
-            let error = unshared()
-                .arg(program)
-                .args(env::args_os().skip(1))
-                .env(MARK, "1")
-                .exec();
+            let error = unshared().arg(program).args(env::args_os().skip(1)).env(MARK, "1").exec();
             eprintln!("compare: cannot start again: {error}");
         }
     }
@@ -53,10 +49,6 @@ fn unshared() -> Command {
 
 /// Whether a namespace can be had at all, tried with nothing in it.
 fn works() -> bool {
-    let status = unshared()
-        .arg("true")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let status = unshared().arg("true").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }

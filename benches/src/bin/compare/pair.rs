@@ -53,9 +53,7 @@ where
             Ok(Side::Receiver(Err(error))) => complaints.push(format!("receiver: {error}")),
             Err(_) if !complaints.is_empty() => return Err(complaints.join("; ").into()),
             Err(RecvTimeoutError::Timeout) => {
-                return Err(
-                    format!("not finished after {} s, messages were lost", DEADLINE.as_secs()).into(),
-                );
+                return Err(format!("not finished after {} s, messages were lost", DEADLINE.as_secs()).into());
             }
             Err(RecvTimeoutError::Disconnected) => return Err("one side panicked".into()),
         }
@@ -77,9 +75,6 @@ mod tests {
     fn the_complaint_of_a_side_is_answered_though_the_other_hangs() {
         let (_open, never) = mpsc::channel::<()>();
         let result: Result<((), ())> = run(move || Ok(never.recv()?), || Err("cannot bind".into()));
-        assert_eq!(
-            result.map_err(|error| error.to_string()),
-            Err("receiver: cannot bind".into())
-        );
+        assert_eq!(result.map_err(|error| error.to_string()), Err("receiver: cannot bind".into()));
     }
 }

@@ -71,12 +71,7 @@ pub(crate) fn lines(
             });
         }
     }
-    let of = |name| {
-        lines
-            .iter()
-            .find(|line| line.subject == name)
-            .map(|line| line.median)
-    };
+    let of = |name| lines.iter().find(|line| line.subject == name).map(|line| line.median);
     let (raw, libzmq) = (of("raw"), of("libzmq"));
     for line in &mut lines {
         line.ratio_to_raw = raw.map(|raw| line.median / raw);

@@ -38,13 +38,7 @@ pub(crate) fn measure(case: &Case, plan: &Plan) -> Measured {
     let mut entrants = Vec::new();
     for &(name, work) in case.subjects {
         match calibrate(case, work, plan.target) {
-            Ok(job) => entrants.push(Entrant {
-                name,
-                work,
-                job,
-                outcomes: Vec::new(),
-                failure: None,
-            }),
+            Ok(job) => entrants.push(Entrant { name, work, job, outcomes: Vec::new(), failure: None }),
             Err(error) => failures.push((name, error.to_string())),
         }
     }
@@ -75,11 +69,7 @@ pub(crate) fn measure(case: &Case, plan: &Plan) -> Measured {
 fn calibrate(case: &Case, work: Work, target: Duration) -> Result<Job> {
     const FIRST: u64 = 64;
     const LARGEST_STEP: f64 = 16.0;
-    let mut job = Job {
-        wire: case.wire,
-        size: case.size,
-        count: FIRST,
-    };
+    let mut job = Job { wire: case.wire, size: case.size, count: FIRST };
     loop {
         let elapsed = run_checked(work, &job)?.elapsed();
         let missing = target.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
@@ -92,11 +82,7 @@ fn calibrate(case: &Case, work: Work, target: Duration) -> Result<Job> {
 }
 
 /// `count * factor`, whole.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
 fn scale(count: u64, factor: f64) -> u64 {
     // Counts stay far below 2^53, where this would lose anything but the fraction.
     (count as f64 * factor) as u64
@@ -117,17 +103,11 @@ mod tests {
     use crate::job::Wire;
 
     fn complete(job: &Job) -> Result<Outcome> {
-        Ok(Outcome::Flow {
-            elapsed: Duration::from_micros(job.count),
-            received: job.count,
-        })
+        Ok(Outcome::Flow { elapsed: Duration::from_micros(job.count), received: job.count })
     }
 
     fn lossy(job: &Job) -> Result<Outcome> {
-        Ok(Outcome::Flow {
-            elapsed: Duration::from_micros(job.count),
-            received: job.count - 1,
-        })
+        Ok(Outcome::Flow { elapsed: Duration::from_micros(job.count), received: job.count - 1 })
     }
 
     #[test]
@@ -139,17 +119,9 @@ mod tests {
             size: 64,
             subjects: &[("lossy", lossy), ("complete", complete)],
         };
-        let measured = measure(
-            &case,
-            &Plan {
-                rounds: 3,
-                target: Duration::from_millis(1),
-            },
-        );
+        let measured = measure(&case, &Plan { rounds: 3, target: Duration::from_millis(1) });
         assert_eq!(measured.failures, [("lossy", "63 of 64 messages arrived".into())]);
-        let [(name, outcomes)] = measured.rounds.as_slice() else {
-            panic!("one subject is left")
-        };
+        let [(name, outcomes)] = measured.rounds.as_slice() else { panic!("one subject is left") };
         assert_eq!((*name, outcomes.len()), ("complete", 3));
     }
 }

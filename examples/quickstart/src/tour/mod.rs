@@ -47,11 +47,7 @@ pub(crate) async fn run(json: bool) -> Result<(), Problem> {
 
 async fn tour(json: bool) -> Result<(), Problem> {
     let show = |text: String| {
-        if json {
-            Ok(())
-        } else {
-            write!(io::stdout(), "{text}")
-        }
+        if json { Ok(()) } else { write!(io::stdout(), "{text}") }
     };
     let mut places = Places::new()?;
 
@@ -66,11 +62,7 @@ async fn tour(json: bool) -> Result<(), Problem> {
 
     places.close()?;
     if json {
-        let tour = Tour {
-            peers,
-            refusals,
-            timings,
-        };
+        let tour = Tour { peers, refusals, timings };
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&tour)?)?;
     }
     Ok(())

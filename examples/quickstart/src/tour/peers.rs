@@ -48,34 +48,20 @@ async fn alice(places: &mut Places) -> Result<Meeting, Problem> {
     let listen = transport::listen(places.address(Kind::UnixFile)?)
         .policy(Policy::user("alice"))
         .mechanism(PlainServer::new(passwords));
-    let ends = ends(listen, |connect| {
-        connect
-            .server(Policy::same_user())
-            .mechanism(PlainClient::new("alice", "open sesame"))
-    });
+    let login = PlainClient::new("alice", "open sesame")?;
+    let ends = ends(listen, |connect| connect.server(Policy::same_user()).mechanism(login));
     meeting(Kind::UnixFile, "PLAIN", ends.await?).await
 }
 
 async fn meeting(kind: Kind, mechanism: &'static str, ends: Ends) -> Result<Meeting, Problem> {
-    let Ends {
-        address,
-        mut client,
-        mut server,
-    } = ends;
+    let Ends { address, mut client, mut server } = ends;
     let client_sees = Seen::of(client.identity());
     let server_sees = Seen::of(server.identity());
     let echoing = tokio::spawn(async move { echo(&mut server, &mut 0).await });
     let messages = exchange(&mut client).await?;
     client.close().await?;
     echoing.await??;
-    Ok(Meeting {
-        transport: kind.name(),
-        address,
-        mechanism,
-        client_sees,
-        server_sees,
-        messages,
-    })
+    Ok(Meeting { transport: kind.name(), address, mechanism, client_sees, server_sees, messages })
 }
 
 async fn exchange(client: &mut Connection) -> Result<Vec<Exchanged>, Problem> {
@@ -90,11 +76,7 @@ async fn exchange(client: &mut Connection) -> Result<Vec<Exchanged>, Problem> {
         if answer.as_ref() != Some(&message) {
             return Err(format!("{what} did not come back as it went").into());
         }
-        exchanged.push(Exchanged {
-            what,
-            parts: message.part_count(),
-            bytes: message.byte_count(),
-        });
+        exchanged.push(Exchanged { what, parts: message.part_count(), bytes: message.byte_count() });
     }
     Ok(exchanged)
 }

@@ -56,9 +56,7 @@ impl Places {
         Ok(match kind {
             Kind::UnixFile => {
                 let directory = self.directory.path();
-                let path = directory
-                    .to_str()
-                    .ok_or("the directory for temporary files is not UTF-8")?;
+                let path = directory.to_str().ok_or("the directory for temporary files is not UTF-8")?;
                 // The two characters that mean something else in an address.
                 let path = path.replace('%', "%25").replace('?', "%3F");
                 format!("unix://{path}/{number}.sock")
@@ -88,17 +86,8 @@ pub(super) async fn ends(listen: Listen, prepare: impl FnOnce(Connect) -> Connec
     let address = server.local_address().to_string();
     let connect = prepare(transport::connect(&address));
     let (server, client) = tokio::try_join!(
-        async {
-            server
-                .accept()
-                .await
-                .ok_or_else(|| Problem::from("the server stopped"))
-        },
+        async { server.accept().await.ok_or_else(|| Problem::from("the server stopped")) },
         async { connect.await.map_err(Problem::from) },
     )?;
-    Ok(Ends {
-        address,
-        client,
-        server,
-    })
+    Ok(Ends { address, client, server })
 }

@@ -22,7 +22,8 @@ pub(super) async fn provoke(places: &mut Places) -> Result<Vec<Refusal>, Problem
     let me = rustix::process::geteuid().as_raw();
     let other = if me == 1 { 2 } else { 1 };
     let alice = || PlainServer::new(Passwords::new().with_user("alice", "open sesame"));
-    let guess = || PlainClient::new("alice", "guessed");
+    let login = PlainClient::new("alice", "guessed")?;
+    let guess = || login.clone();
     let same_user = |connect: Connect| connect.server(Policy::same_user());
 
     let mut refusals = Vec::new();
@@ -33,21 +34,11 @@ pub(super) async fn provoke(places: &mut Places) -> Result<Vec<Refusal>, Problem
         let listen = listen(transport::listen(places.address(kind)?));
         let (server, client) = refused(listen, connect).await?;
         let transport = kind.name();
-        refusals.push(Refusal {
-            case,
-            transport,
-            server,
-            client,
-        });
+        refusals.push(Refusal { case, transport, server, client });
         Ok::<(), Problem>(())
     };
-    refuse(
-        "The server was given no policy.".to_owned(),
-        Kind::UnixFile,
-        &|listen| listen,
-        &same_user,
-    )
-    .await?;
+    refuse("The server was given no policy.".to_owned(), Kind::UnixFile, &|listen| listen, &same_user)
+        .await?;
     refuse(
         format!("The server allows uid:{other} alone, the client is uid:{me}."),
         Kind::UnixFile,

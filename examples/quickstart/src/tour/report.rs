@@ -57,10 +57,7 @@ pub(super) fn before_timings() -> String {
 }
 
 pub(super) fn timings(timings: &[Timing]) -> String {
-    let mut text = format!(
-        "  {:16}{:>18}{:>22}\n",
-        "transport", "round trip (p50)", "messages per second"
-    );
+    let mut text = format!("  {:16}{:>18}{:>22}\n", "transport", "round trip (p50)", "messages per second");
     for timing in timings {
         let round_trip = format!("{:.1} µs", timing.round_trip_p50_us);
         let rate = thousands(timing.messages_per_second);
@@ -102,11 +99,7 @@ fn seen(label: &str, seen: &Seen) -> String {
         text += &wrap(&first, &column, &means);
     }
     if text.is_empty() {
-        text = wrap(
-            &who(label, seen),
-            &column,
-            "nothing was proven: the policy is anyone",
-        );
+        text = wrap(&who(label, seen), &column, "nothing was proven: the policy is anyone");
     }
     text
 }

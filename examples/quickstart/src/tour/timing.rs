@@ -66,9 +66,7 @@ struct Sent {
 impl Sent {
     fn per_second(&self) -> Result<u64, Problem> {
         let nanoseconds = self.time.as_nanos().max(1);
-        Ok(u64::try_from(
-            u128::from(self.messages) * 1_000_000_000 / nanoseconds,
-        )?)
+        Ok(u64::try_from(u128::from(self.messages) * 1_000_000_000 / nanoseconds)?)
     }
 }
 
@@ -137,9 +135,7 @@ async fn program<R: Send + 'static>(
     main: impl AsyncFnOnce() -> Result<R, Problem> + Send + 'static,
 ) -> Result<R, Problem> {
     let thread = tokio::task::spawn_blocking(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(async { tokio::time::timeout(LONGEST, main()).await });
         ended.unwrap_or_else(|_| Err(format!("a measurement did not end within {LONGEST:?}").into()))
     });

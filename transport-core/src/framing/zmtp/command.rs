@@ -32,15 +32,10 @@ pub(super) fn body(name: &str, data: &[u8]) -> Vec<u8> {
 
 /// The reason in the data of an ERROR command.
 pub(super) fn read_error(data: &[u8]) -> Result<String, FramingError> {
-    let reason = data
-        .split_first()
-        .and_then(|(&length, rest)| rest.get(..usize::from(length)));
+    let reason = data.split_first().and_then(|(&length, rest)| rest.get(..usize::from(length)));
     match reason {
         Some(reason) => Ok(String::from_utf8_lossy(reason).into_owned()),
-        None => Err(FramingError::Malformed {
-            what: "ERROR",
-            problem: "its reason is cut off".into(),
-        }),
+        None => Err(FramingError::Malformed { what: "ERROR", problem: "its reason is cut off".into() }),
     }
 }
 
@@ -59,20 +54,12 @@ pub(super) fn read_control(command: &Token) -> Result<Option<Control>, FramingEr
         "PING" => {
             let Some(tenths) = command.body.first_chunk::<2>() else {
                 let problem = "it has no room for its time to live".into();
-                return Err(FramingError::Malformed {
-                    what: "PING",
-                    problem,
-                });
+                return Err(FramingError::Malformed { what: "PING", problem });
             };
             let ttl = Duration::from_millis(100 * u64::from(u16::from_be_bytes(*tenths)));
-            Ok(Some(Control::Ping {
-                ttl,
-                context: context(command.body.slice(2..)),
-            }))
+            Ok(Some(Control::Ping { ttl, context: context(command.body.slice(2..)) }))
         }
-        "PONG" => Ok(Some(Control::Pong {
-            context: context(command.body.clone()),
-        })),
+        "PONG" => Ok(Some(Control::Pong { context: context(command.body.clone()) })),
         _ => Ok(None),
     }
 }
@@ -81,9 +68,7 @@ pub(super) fn read_control(command: &Token) -> Result<Option<Control>, FramingEr
 pub(super) fn control_body(control: &Control) -> Vec<u8> {
     match control {
         Control::Ping { ttl, context } => {
-            let tenths = u16::try_from(ttl.as_millis() / 100)
-                .unwrap_or(u16::MAX)
-                .min(MAX_TTL_TENTHS);
+            let tenths = u16::try_from(ttl.as_millis() / 100).unwrap_or(u16::MAX).min(MAX_TTL_TENTHS);
             let mut data = BytesMut::with_capacity(2 + CONTEXT);
             data.put_u16(tenths);
             data.put_slice(&context[..context.len().min(CONTEXT)]);
@@ -103,28 +88,20 @@ mod tests {
 
     #[test]
     fn ping_carries_its_ttl_in_tenths_of_a_second() {
-        let ping = Control::Ping {
-            ttl: Duration::from_millis(1500),
-            context: Bytes::from_static(b"ctx"),
-        };
+        let ping = Control::Ping { ttl: Duration::from_millis(1500), context: Bytes::from_static(b"ctx") };
         assert_eq!(control_body(&ping), b"\x04PING\x00\x0fctx");
         assert_eq!(control(b"\x04PING\x00\x0fctx"), Ok(Some(ping)));
     }
 
     #[test]
     fn a_ttl_that_libzmq_would_wrap_is_never_sent() {
-        let ping = Control::Ping {
-            ttl: Duration::from_secs(90),
-            context: Bytes::new(),
-        };
+        let ping = Control::Ping { ttl: Duration::from_secs(90), context: Bytes::new() };
         assert_eq!(control_body(&ping), b"\x04PING\x02\x8f");
     }
 
     #[test]
     fn a_context_is_cut_to_16_bytes() {
-        let pong = Control::Pong {
-            context: Bytes::from_static(b"0123456789abcdef"),
-        };
+        let pong = Control::Pong { context: Bytes::from_static(b"0123456789abcdef") };
         assert_eq!(control(b"\x04PONG0123456789abcdefXYZ"), Ok(Some(pong)));
     }
 

@@ -56,10 +56,7 @@ impl ZmtpDecoder {
         now: Instant,
     ) -> ZmtpDecoder {
         ZmtpDecoder {
-            limits: MessageLimits {
-                bytes: limits.message,
-                parts: limits.parts,
-            },
+            limits: MessageLimits { bytes: limits.message, parts: limits.parts },
             heartbeat: Heartbeat::new(limits, may_ping, now),
             opener,
             chunk: Bytes::new(),
@@ -85,9 +82,7 @@ impl ZmtpDecoder {
                 Err(error) => return Err(error),
             };
             // `check` bounds the body by the limit, which is a usize.
-            let frame = header
-                .length
-                .saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX));
+            let frame = header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX));
             if input.len() - end < frame {
                 break;
             }
@@ -111,18 +106,10 @@ impl ZmtpDecoder {
                 self.limits.bytes
             };
             let fits = header.body <= room as u64;
-            return if fits {
-                Ok(self.scanned)
-            } else {
-                Err(self.limits.too_large(header.body))
-            };
+            return if fits { Ok(self.scanned) } else { Err(self.limits.too_large(header.body)) };
         }
         let taken = self.scanned.add(header.body, &self.limits)?;
-        Ok(if header.flags & MORE != 0 {
-            taken
-        } else {
-            Taken::default()
-        })
+        Ok(if header.flags & MORE != 0 { taken } else { Taken::default() })
     }
 
     /// Decodes frames of `chunk` until an event is complete; `None` at its end.
@@ -186,9 +173,7 @@ impl ZmtpDecoder {
         if more {
             return Ok(None);
         }
-        Ok(Some(Event::Message(Message::from_small_vec(std::mem::take(
-            &mut self.parts,
-        )))))
+        Ok(Some(Event::Message(Message::from_small_vec(std::mem::take(&mut self.parts)))))
     }
 
     /// PING and PONG; every other command after the handshake is ignored, as libzmq does.
@@ -257,12 +242,7 @@ impl MessageDecoder for ZmtpDecoder {
     }
 
     fn held_bytes(&self) -> usize {
-        self.chunk.len() - self.at
-            + self
-                .parts
-                .iter()
-                .map(|part| part.len() + PART_OVERHEAD)
-                .sum::<usize>()
+        self.chunk.len() - self.at + self.parts.iter().map(|part| part.len() + PART_OVERHEAD).sum::<usize>()
     }
 
     fn heard(&mut self, now: Instant) {
@@ -281,17 +261,12 @@ impl MessageDecoder for ZmtpDecoder {
 /// The bytes of a frame whose header has been checked: its body is then bounded by a limit, which is a usize.
 #[inline]
 fn frame_length(header: Header) -> usize {
-    header
-        .length
-        .saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
+    header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
 }
 
 impl MessageLimits {
     fn too_large(&self, announced: u64) -> FramingError {
-        FramingError::TooLarge {
-            announced,
-            limit: self.bytes,
-        }
+        FramingError::TooLarge { announced, limit: self.bytes }
     }
 }
 
@@ -299,9 +274,7 @@ impl Taken {
     /// Adds a part of `body` bytes.
     #[inline]
     fn add(self, body: u64, limits: &MessageLimits) -> Result<Taken, FramingError> {
-        let bytes = (self.bytes as u64)
-            .saturating_add(body)
-            .saturating_add(PART_OVERHEAD as u64);
+        let bytes = (self.bytes as u64).saturating_add(body).saturating_add(PART_OVERHEAD as u64);
         let parts = self.parts + 1;
         if bytes > limits.bytes as u64 {
             return Err(limits.too_large(bytes));
@@ -310,10 +283,7 @@ impl Taken {
             return Err(FramingError::TooManyParts { limit: limits.parts });
         }
         // `bytes` is at most the limit, which is a usize.
-        Ok(Taken {
-            bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
-            parts,
-        })
+        Ok(Taken { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), parts })
     }
 }
 
@@ -350,10 +320,7 @@ mod tests {
             let mut bytes = vec![0x02];
             bytes.extend_from_slice(&size.to_be_bytes());
             let error = decode_all(&mut decoder(1000, 10), &bytes).unwrap_err();
-            assert!(
-                matches!(error, FramingError::TooLarge { limit: 1000, .. }),
-                "{error}"
-            );
+            assert!(matches!(error, FramingError::TooLarge { limit: 1000, .. }), "{error}");
             bytes[0] |= COMMAND;
             assert!(decode_all(&mut decoder(1000, 10), &bytes).is_err());
         }

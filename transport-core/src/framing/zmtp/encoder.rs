@@ -18,15 +18,7 @@ impl MessageEncoder for ZmtpEncoder {
         if let Some(sealer) = &mut self.sealer {
             let count = message.part_count();
             for (i, content) in message.parts().enumerate() {
-                seal(
-                    &mut **sealer,
-                    Sealed {
-                        more: i + 1 < count,
-                        command: false,
-                        content,
-                    },
-                    out,
-                );
+                seal(&mut **sealer, Sealed { more: i + 1 < count, command: false, content }, out);
             }
             return Ok(());
         }
@@ -49,15 +41,7 @@ impl MessageEncoder for ZmtpEncoder {
     fn encode_control(&mut self, control: &Control, out: &mut WriteBuffer) {
         let body = command::control_body(control);
         match &mut self.sealer {
-            Some(sealer) => seal(
-                &mut **sealer,
-                Sealed {
-                    more: false,
-                    command: true,
-                    content: &body,
-                },
-                out,
-            ),
+            Some(sealer) => seal(&mut **sealer, Sealed { more: false, command: true, content: &body }, out),
             None => {
                 put_header(COMMAND, body.len(), out);
                 out.put_slice(&body);
@@ -87,9 +71,7 @@ mod tests {
 
     fn encode(message: &Message) -> Vec<u8> {
         let mut out = WriteBuffer::new();
-        ZmtpEncoder { sealer: None }
-            .encode(message.into(), &mut out)
-            .unwrap();
+        ZmtpEncoder { sealer: None }.encode(message.into(), &mut out).unwrap();
         out.to_vec()
     }
 
@@ -103,9 +85,6 @@ mod tests {
 
     #[test]
     fn the_worked_example_of_the_docs_holds() {
-        assert_eq!(
-            encode(&["a", "bc"].into_iter().collect()),
-            [1, 1, 0x61, 0, 2, 0x62, 0x63]
-        );
+        assert_eq!(encode(&["a", "bc"].into_iter().collect()), [1, 1, 0x61, 0, 2, 0x62, 0x63]);
     }
 }

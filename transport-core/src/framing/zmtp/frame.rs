@@ -22,18 +22,10 @@ impl Header {
     pub(super) fn read(bytes: &[u8]) -> Option<Header> {
         let (&flags, rest) = bytes.split_first()?;
         if flags & LONG == 0 {
-            return rest.first().map(|&size| Header {
-                flags,
-                length: 2,
-                body: u64::from(size),
-            });
+            return rest.first().map(|&size| Header { flags, length: 2, body: u64::from(size) });
         }
         let size = rest.first_chunk::<8>()?;
-        Some(Header {
-            flags,
-            length: 9,
-            body: u64::from_be_bytes(*size),
-        })
+        Some(Header { flags, length: 9, body: u64::from_be_bytes(*size) })
     }
 }
 

@@ -36,16 +36,9 @@ pub(super) fn put_mechanism(mechanism: &str, role: Role, out: &mut WriteBuffer) 
 
 /// Reads the greeting at the front of `bytes`; `None` when it is not complete but right so far.
 pub(super) fn read(bytes: &[u8]) -> Result<Option<Greeting>, FramingError> {
-    let error = |found: String| FramingError::Protocol {
-        expected: "ZMTP 3",
-        found,
-    };
+    let error = |found: String| FramingError::Protocol { expected: "ZMTP 3", found };
     if let Some(&first) = bytes.first().filter(|first| **first != 0xff) {
-        let hint = if first.is_ascii_graphic() {
-            ", perhaps text such as HTTP"
-        } else {
-            ""
-        };
+        let hint = if first.is_ascii_graphic() { ", perhaps text such as HTTP" } else { "" };
         return Err(error(format!("its first byte is {first:02x}, not ff{hint}")));
     }
     // Only the lowest bit counts, as in libzmq.
@@ -67,10 +60,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Greeting>, FramingError> {
     };
     let minor = if major > 3 { 1 } else { greeting[11].min(1) };
     let mechanism = &greeting[MECHANISM];
-    let length = mechanism
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1);
+    let length = mechanism.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let mechanism = mechanism[..length].escape_ascii().to_string();
     Ok(Some(Greeting { minor, mechanism }))
 }
@@ -94,30 +84,14 @@ mod tests {
         for cut in 0..LENGTH {
             assert_eq!(read(&bytes[..cut]), Ok(None), "cut at {cut}");
         }
-        assert_eq!(
-            read(&bytes),
-            Ok(Some(Greeting {
-                minor: 1,
-                mechanism: "PLAIN".into()
-            }))
-        );
+        assert_eq!(read(&bytes), Ok(Some(Greeting { minor: 1, mechanism: "PLAIN".into() })));
     }
 
     #[test]
     fn versions_are_told_apart_as_soon_as_they_can_be() {
         assert!(read(b"GET / HTTP/1.1").unwrap_err().to_string().contains("HTTP"));
-        assert!(
-            read(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7e])
-                .unwrap_err()
-                .to_string()
-                .contains("1.0")
-        );
-        assert!(
-            read(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1])
-                .unwrap_err()
-                .to_string()
-                .contains("2.0")
-        );
+        assert!(read(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7e]).unwrap_err().to_string().contains("1.0"));
+        assert!(read(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1]).unwrap_err().to_string().contains("2.0"));
         let mut bytes = greeting("NULL");
         for (major, minor, expected) in [(3, 0, 0), (3, 1, 1), (3, 255, 1), (4, 0, 1), (4, 9, 1)] {
             bytes[10..12].copy_from_slice(&[major, minor]);
@@ -129,9 +103,6 @@ mod tests {
     fn a_mechanism_with_bytes_in_its_padding_is_not_the_mechanism() {
         let mut bytes = greeting("NULL");
         bytes[20] = b'x';
-        assert_eq!(
-            read(&bytes).unwrap().unwrap().mechanism,
-            "NULL\\x00\\x00\\x00\\x00x"
-        );
+        assert_eq!(read(&bytes).unwrap().unwrap().mechanism, "NULL\\x00\\x00\\x00\\x00x");
     }
 }

@@ -42,36 +42,49 @@ impl Zmtp {
     /// Sets the routing id (the `Identity` property) that a ROUTER peer may use for this connection; 1 to 255 bytes
     /// that do not start with a zero byte, or empty for none.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// When it is longer than 255 bytes or starts with a zero byte (RFC 37/ZMTP).
-    #[must_use]
-    pub fn with_routing_id(mut self, routing_id: impl Into<Bytes>) -> Zmtp {
+    /// When it is longer or starts with a zero byte (RFC 37/ZMTP).
+    pub fn with_routing_id(mut self, routing_id: impl Into<Bytes>) -> Result<Zmtp, PropertyError> {
         let routing_id = routing_id.into();
-        let ok = routing_id.len() <= MAX_ROUTING_ID && routing_id.first() != Some(&0);
-        assert!(
-            ok,
-            "a routing id has at most 255 bytes and does not start with a zero byte"
-        );
+        if routing_id.len() > MAX_ROUTING_ID || routing_id.first() == Some(&0) {
+            return Err(PropertyError(
+                "a routing id has at most 255 bytes and does not start with a zero byte",
+            ));
+        }
         self.routing_id = routing_id;
-        self
+        Ok(self)
     }
 
     /// Adds a property that the peer finds among this side's [`Claims`]; by convention its name starts with `X-`.
-    #[must_use]
-    pub fn with_property(mut self, name: impl Into<String>, value: impl Into<Bytes>) -> Zmtp {
+    ///
+    /// # Errors
+    ///
+    /// When the name has not 1 to 255 bytes, or the value 2 GiB or more (RFC 37/ZMTP).
+    pub fn with_property(
+        mut self,
+        name: impl Into<String>,
+        value: impl Into<Bytes>,
+    ) -> Result<Zmtp, PropertyError> {
+        let (name, value) = (name.into(), value.into());
+        if name.is_empty() || name.len() > 255 || value.len() >= 1 << 31 {
+            return Err(PropertyError(
+                "a property has a name of 1 to 255 bytes and a value of less than 2 GiB",
+            ));
+        }
         self.properties.push(name, value);
-        self
+        Ok(self)
     }
 }
 
+/// A property that ZMTP cannot carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PropertyError(&'static str);
+
 impl FramingFactory for Zmtp {
     fn framing(&self, role: Role, mechanisms: &[&str], limits: &Limits) -> Box<dyn Framing> {
-        let default = if role == Role::Server {
-            SocketType::Router
-        } else {
-            SocketType::Dealer
-        };
+        let default = if role == Role::Server { SocketType::Router } else { SocketType::Dealer };
         Box::new(ZmtpHandshake {
             config: self.clone(),
             socket_type: self.socket_type.unwrap_or(default),
@@ -120,10 +133,7 @@ impl Framing for ZmtpHandshake {
             return Ok(None);
         };
         if header.body > self.frame_limit as u64 {
-            return Err(FramingError::TooLarge {
-                announced: header.body,
-                limit: self.frame_limit,
-            });
+            return Err(FramingError::TooLarge { announced: header.body, limit: self.frame_limit });
         }
         let body = usize::try_from(header.body).unwrap_or(usize::MAX);
         if input.len() < header.length + body {
@@ -168,17 +178,11 @@ impl Framing for ZmtpHandshake {
                 let theirs = std::str::from_utf8(value).ok().and_then(|name| name.parse().ok());
                 if !theirs.is_some_and(|theirs| self.socket_type.is_compatible(theirs)) {
                     let theirs = value.slice(..value.len().min(20)).escape_ascii().to_string();
-                    return Err(FramingError::Incompatible {
-                        ours: self.socket_type.to_string(),
-                        theirs,
-                    });
+                    return Err(FramingError::Incompatible { ours: self.socket_type.to_string(), theirs });
                 }
             } else if name.eq_ignore_ascii_case("Identity") && value.len() > MAX_ROUTING_ID {
                 let problem = format!("it has {} bytes, the limit is {MAX_ROUTING_ID}", value.len());
-                return Err(FramingError::Malformed {
-                    what: "Identity property",
-                    problem,
-                });
+                return Err(FramingError::Malformed { what: "Identity property", problem });
             }
         }
         Ok(())
@@ -203,18 +207,12 @@ impl ZmtpHandshake {
     /// The command flag is not looked at: libzmq does not either, during the handshake.
     fn handshake_command(&self, body: &Bytes) -> Result<Event, FramingError> {
         // libzmq 4.3 writes the ERROR of PLAIN with one wrong byte and its name one byte short.
-        if let Some(data) = body
-            .strip_prefix(b"\x5eRROR")
-            .filter(|_| self.role == Role::Client)
-        {
+        if let Some(data) = body.strip_prefix(b"\x5eRROR").filter(|_| self.role == Role::Client) {
             return command::read_error(data).map(Event::Refused);
         }
         let Some(token) = command::read(body) else {
             let problem = "its name is longer than the frame, or not ASCII".into();
-            return Err(FramingError::Malformed {
-                what: "handshake command",
-                problem,
-            });
+            return Err(FramingError::Malformed { what: "handshake command", problem });
         };
         if token.name == "ERROR" {
             return command::read_error(&token.body).map(Event::Refused);

@@ -45,9 +45,7 @@ impl Heartbeat {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let ping = self
-            .may_ping
-            .then(|| self.next_ping.min(self.heard + self.dead_after));
+        let ping = self.may_ping.then(|| self.next_ping.min(self.heard + self.dead_after));
         let ttl = self.peer_ttl.map(|ttl| self.heard + ttl);
         ping.into_iter().chain(ttl).min()
     }
@@ -64,10 +62,7 @@ impl Heartbeat {
         }
         self.next_ping = now + self.ping_after;
         // No TTL: the peer would then have to hear from us in time although nothing makes us send.
-        Ok(Some(Control::Ping {
-            ttl: Duration::ZERO,
-            context: Bytes::new(),
-        }))
+        Ok(Some(Control::Ping { ttl: Duration::ZERO, context: Bytes::new() }))
     }
 }
 
@@ -79,9 +74,7 @@ mod tests {
 
     fn heartbeat(may_ping: bool) -> (Heartbeat, Instant) {
         let now = Instant::now();
-        let limits = Limits::default()
-            .with_ping_after(30 * SECOND)
-            .with_dead_after(90 * SECOND);
+        let limits = Limits::default().with_ping_after(30 * SECOND).with_dead_after(90 * SECOND);
         (Heartbeat::new(&limits, may_ping, now), now)
     }
 
@@ -90,15 +83,9 @@ mod tests {
         let (mut heartbeat, start) = heartbeat(true);
         assert_eq!(heartbeat.deadline(), Some(start + 30 * SECOND));
         assert_eq!(heartbeat.on_deadline(start + 29 * SECOND), Ok(None));
-        assert!(matches!(
-            heartbeat.on_deadline(start + 30 * SECOND),
-            Ok(Some(Control::Ping { .. }))
-        ));
+        assert!(matches!(heartbeat.on_deadline(start + 30 * SECOND), Ok(Some(Control::Ping { .. }))));
         assert_eq!(heartbeat.deadline(), Some(start + 60 * SECOND));
-        assert!(matches!(
-            heartbeat.on_deadline(start + 60 * SECOND),
-            Ok(Some(Control::Ping { .. }))
-        ));
+        assert!(matches!(heartbeat.on_deadline(start + 60 * SECOND), Ok(Some(Control::Ping { .. }))));
         assert_eq!(heartbeat.deadline(), Some(start + 90 * SECOND));
         assert_eq!(
             heartbeat.on_deadline(start + 90 * SECOND),

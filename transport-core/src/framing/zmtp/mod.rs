@@ -24,5 +24,5 @@ mod handshake;
 mod heartbeat;
 mod socket_type;
 
-pub use handshake::Zmtp;
+pub use handshake::{PropertyError, Zmtp};
 pub use socket_type::SocketType;

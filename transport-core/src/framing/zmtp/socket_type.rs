@@ -24,10 +24,7 @@ pub enum SocketType {
 impl SocketType {
     /// The name on the wire.
     pub fn as_str(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(socket_type, _)| *socket_type == self)
-            .map_or("", |(_, name)| name)
+        NAMES.iter().find(|(socket_type, _)| *socket_type == self).map_or("", |(_, name)| name)
     }
 
     /// Whether the two may talk to each other; symmetric.
@@ -63,11 +60,7 @@ impl FromStr for SocketType {
 
     /// Reads a name exactly as it is on the wire.
     fn from_str(name: &str) -> Result<SocketType, ()> {
-        NAMES
-            .iter()
-            .find(|(_, n)| *n == name)
-            .map(|(socket_type, _)| *socket_type)
-            .ok_or(())
+        NAMES.iter().find(|(_, n)| *n == name).map(|(socket_type, _)| *socket_type).ok_or(())
     }
 }
 

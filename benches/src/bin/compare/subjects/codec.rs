@@ -58,20 +58,14 @@ fn tcp() -> Result<(impl Open, impl Open)> {
     let (near, far) = sockets::tcp()?;
     near.set_nonblocking(true)?;
     far.set_nonblocking(true)?;
-    Ok((
-        move || TcpStream::from_std(near),
-        move || TcpStream::from_std(far),
-    ))
+    Ok((move || TcpStream::from_std(near), move || TcpStream::from_std(far)))
 }
 
 fn unix() -> Result<(impl Open, impl Open)> {
     let (near, far) = sockets::unix()?;
     near.set_nonblocking(true)?;
     far.set_nonblocking(true)?;
-    Ok((
-        move || UnixStream::from_std(near),
-        move || UnixStream::from_std(far),
-    ))
+    Ok((move || UnixStream::from_std(near), move || UnixStream::from_std(far)))
 }
 
 fn flow(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
@@ -108,10 +102,7 @@ fn flow(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
             })
         },
     )?;
-    Ok(Outcome::Flow {
-        elapsed: finished - started,
-        received,
-    })
+    Ok(Outcome::Flow { elapsed: finished - started, received })
 }
 
 fn trips(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {

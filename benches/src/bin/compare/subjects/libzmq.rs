@@ -52,10 +52,7 @@ pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
             Ok((finished, job.count))
         },
     )?;
-    Ok(Outcome::Flow {
-        elapsed: finished - started,
-        received,
-    })
+    Ok(Outcome::Flow { elapsed: finished - started, received })
 }
 
 /// Round trips.
@@ -130,9 +127,7 @@ fn high_water_mark(size: usize) -> i32 {
 fn bind(kind: SocketType, job: &Job, address: &str, bound: &mpsc::Sender<String>) -> Result<Socket> {
     let socket = socket(kind, job)?;
     socket.bind(address)?;
-    let address = socket
-        .get_last_endpoint()?
-        .map_err(|_| "libzmq answered an address that is no text")?;
+    let address = socket.get_last_endpoint()?.map_err(|_| "libzmq answered an address that is no text")?;
     bound.send(address)?;
     Ok(socket)
 }

@@ -119,10 +119,7 @@ where
             })
         },
     )?;
-    Ok(Outcome::Flow {
-        elapsed: finished - started,
-        received,
-    })
+    Ok(Outcome::Flow { elapsed: finished - started, received })
 }
 
 fn trips(job: Job, spin: Duration) -> Result<Outcome> {
@@ -164,20 +161,13 @@ fn trips(job: Job, spin: Duration) -> Result<Outcome> {
 }
 
 async fn connect(address: &str, spin: Duration) -> Result<Connection> {
-    Ok(transport::connect(address)
-        .server(Policy::danger_anyone())
-        .spin(spin)
-        .await?)
+    Ok(transport::connect(address).server(Policy::danger_anyone()).spin(spin).await?)
 }
 
 async fn accept(address: &str, bound: oneshot::Sender<String>, spin: Duration) -> Result<Connection> {
-    let listen = transport::listen(address)
-        .policy(Policy::danger_anyone())
-        .spin(spin);
+    let listen = transport::listen(address).policy(Policy::danger_anyone()).spin(spin);
     let mut server = listen.start().await?;
-    bound
-        .send(server.local_address().to_string())
-        .map_err(|_| PEER_GONE)?;
+    bound.send(server.local_address().to_string()).map_err(|_| PEER_GONE)?;
     Ok(server.accept().await.ok_or(PEER_GONE)?)
 }
 

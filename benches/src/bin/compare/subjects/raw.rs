@@ -82,10 +82,7 @@ fn flow<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job)
     if bytes != total {
         return Err(format!("{bytes} of {total} bytes arrived").into());
     }
-    Ok(Outcome::Flow {
-        elapsed: finished - started,
-        received: bytes / job.size as u64,
-    })
+    Ok(Outcome::Flow { elapsed: finished - started, received: bytes / job.size as u64 })
 }
 
 fn trips<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job) -> Result<Outcome> {

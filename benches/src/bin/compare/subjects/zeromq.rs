@@ -56,10 +56,7 @@ pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
             })
         },
     )?;
-    Ok(Outcome::Flow {
-        elapsed: finished - started,
-        received,
-    })
+    Ok(Outcome::Flow { elapsed: finished - started, received })
 }
 
 /// Round trips.
