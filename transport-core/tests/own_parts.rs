@@ -16,9 +16,9 @@ async fn the_example_shows_what_it_says() {
         "the server knows its client as ticket:alice",
         "the client knows its server as process",
         "a message arrived: Some(\"hello\")",
-        "with nobody's ticket the client is told: the peer refused this side: 400",
+        "with nobody's ticket the client is told: the peer refused this side: 400 (it does not let this side in)",
         "and the server logs: nobody has this ticket",
-        "with bob's ticket the client is told: the peer refused this side: 400",
+        "with bob's ticket the client is told: the peer refused this side: 400 (it does not let this side in)",
         "and the server logs: ticket:bob is not allowed by the policy (ticket:alice)",
         "of a large message its length is enough: the peer announced 999999999 bytes, the limit is 16777216",
     ];
