@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, AddressError};
-use crate::connection::{Connection, Life, open};
+use crate::connection::{Connection, Life, after, open};
 use crate::framing::zmtp::Zmtp;
 use crate::framing::{FramingFactory, Role};
 use crate::handshake::{HandshakeConfig, HandshakeError};
@@ -109,9 +109,11 @@ impl Connect {
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
         });
-        let deadline = tokio::time::Instant::now() + config.limits.handshake_time;
-        let opened = open(connected?, &config, deadline).await.map_err(|unopened| unopened.error)?;
-        Ok(Connection::new(opened, &config.limits, Life::default(), self.spin))
+        let deadline = after(config.limits.handshake_time);
+        let opened = open(connected?, &config, deadline, std::future::ready(Life::default()))
+            .await
+            .map_err(|unopened| unopened.error)?;
+        Ok(Connection::new(opened, &config.limits, self.spin))
     }
 }
 

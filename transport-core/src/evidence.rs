@@ -163,6 +163,11 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Whether a chain was verified, so that somebody trusted vouches for the names; otherwise only the key is known.
+    pub fn is_vouched_for(&self) -> bool {
+        self.chain_length > 0
+    }
+
     /// A certificate with the given key and validity, and no names.
     pub fn new(spki_sha256: [u8; 32], not_before: SystemTime, not_after: SystemTime) -> Certificate {
         Certificate {

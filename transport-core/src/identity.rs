@@ -123,9 +123,9 @@ impl Principal {
             Proof::Other { kind, name } => Principal::Other { kind: kind.clone(), name: name.clone() },
             Proof::Certificate(certificate) => {
                 match (certificate.uris.first(), certificate.dns_names.first()) {
-                    (Some(uri), _) => Principal::Uri(uri.clone()),
-                    (None, Some(name)) => Principal::Dns(name.clone()),
-                    (None, None) => Principal::Pin(certificate.spki_sha256),
+                    (Some(uri), _) if certificate.is_vouched_for() => Principal::Uri(uri.clone()),
+                    (None, Some(name)) if certificate.is_vouched_for() => Principal::Dns(name.clone()),
+                    _ => Principal::Pin(certificate.spki_sha256),
                 }
             }
             Proof::Unix(credentials) => Principal::Uid(credentials.uid),
@@ -222,6 +222,7 @@ mod tests {
         let mut certificate = Certificate::new([7; 32], SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
         let pin = Proof::Certificate(Arc::new(certificate.clone()));
         certificate.dns_names.push("db.example".into());
+        certificate.chain_length = 2;
         let dns = Proof::Certificate(Arc::new(certificate.clone()));
         certificate.uris.push("spiffe://example/db".into());
         let uri = Proof::Certificate(Arc::new(certificate));

@@ -36,13 +36,15 @@ pub struct Limits {
     pub message: usize,
     /// Most parts of a message received. Default 1,024.
     pub parts: usize,
-    /// Most bytes queued for writing, apart from one message that may be larger than this. Default 16 MiB.
+    /// From this many bytes queued for writing on, whoever sends has to wait; one message may go beyond. Of split
+    /// connections as many again can be on their way to the kernel. An unsplit one writes from 128 KiB on. Default
+    /// 128 KiB: more only costs cache.
     pub queued_out: usize,
     /// How long a write may make no progress at all before the connection counts as dead. Default 30 s.
     pub write_time: Duration,
-    /// Silence after which the peer is asked for a sign of life. Default 30 s.
+    /// Silence after which the peer is asked for a sign of life; zero for never. Default 30 s.
     pub ping_after: Duration,
-    /// Silence after which a peer that was asked counts as dead. Default 90 s.
+    /// Silence after which a peer that was asked at `ping_after` counts as dead. Default 90 s.
     pub dead_after: Duration,
     /// How long [`Connection::close`](crate::Connection::close) waits for the peer to take the last bytes and
     /// close too. Default 2 s.
@@ -63,7 +65,7 @@ impl Default for Limits {
             connections: 65_536,
             message: 16 << 20,
             parts: 1024,
-            queued_out: 16 << 20,
+            queued_out: 128 << 10,
             write_time: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
             dead_after: Duration::from_secs(90),

@@ -110,7 +110,10 @@ impl Listen {
     ///
     /// See [`ListenError`].
     pub async fn start_raw(self) -> Result<RawServer, ListenError> {
-        let (listener, config) = self.prepare().await?;
+        let mut settings = self;
+        // Nothing will seal these streams, whatever mechanisms were given.
+        settings.mechanisms.clear();
+        let (listener, config) = settings.prepare().await?;
         Ok(RawServer::start(listener, config))
     }
 

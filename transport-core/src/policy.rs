@@ -210,13 +210,12 @@ impl Policy {
             Rule::Uid(uid) => any(&|p| matches!(p, Proof::Unix(c) if c.uid == *uid && *uid != OVERFLOW_ID)),
             Rule::Gid(gid) => any(&|p| matches!(p, Proof::Unix(c) if c.gid == *gid && *gid != OVERFLOW_ID)),
             Rule::User(user) => any(&|p| matches!(p, Proof::User { name, .. } if name == user)),
-            Rule::Dns(glob) => certificate(identity, |c| {
-                c.dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase()))
-            }),
-            Rule::Uri(glob) => certificate(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
+            Rule::Dns(glob) => {
+                chain(identity, |c| c.dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase())))
+            }
+            Rule::Uri(glob) => chain(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
             Rule::Pin(pin) => certificate(identity, |c| c.spki_sha256 == *pin),
-            // A pinned certificate has no verified chain: the issuer in it is only a claim.
-            Rule::Issuer(issuer) => certificate(identity, |c| c.chain_length > 0 && c.issuer == *issuer),
+            Rule::Issuer(issuer) => chain(identity, |c| c.issuer == *issuer),
             Rule::CurveKey(key) => any(&|p| matches!(p, Proof::CurveKey(k) if k == key)),
             Rule::Other { kind, name } => {
                 any(&|p| matches!(p, Proof::Other { kind: k, name: n } if k == kind && n == name))
@@ -234,6 +233,12 @@ impl Policy {
 
 fn certificate(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
     identity.proofs().iter().any(|proof| matches!(proof, Proof::Certificate(c) if check(c)))
+}
+
+/// As [`certificate`], for what a chain vouches for: in a certificate of which only the pin was checked, names and
+/// issuer are what its owner wrote there.
+fn chain(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
+    certificate(identity, |certificate| certificate.is_vouched_for() && check(certificate))
 }
 
 impl FromStr for Policy {
@@ -371,11 +376,20 @@ mod tests {
         assert!(allows("dns:*.db.EXAMPLE", &tls(2)) && !allows("dns:*.example", &tls(2)));
         assert!(allows("dns:**.example", &tls(2)) && !allows("dns:*.db.example", &uid(7)));
         assert!(allows("uri:spiffe://example/db/*", &tls(2)) && !allows("uri:spiffe://example/*", &tls(2)));
-        assert!(allows("issuer:CN=ca", &tls(2)) && !allows("issuer:CN=ca", &tls(0)));
+        assert!(allows("issuer:CN=ca", &tls(2)));
         let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
         assert!(allows(&pin, &tls(0)) && !allows(&pin, &uid(1)));
         let curve = peer(&[Proof::CurveKey([0xab; 32])]);
         assert!(allows(&format!("curve:{}", "ab".repeat(32)), &curve));
+    }
+
+    #[test]
+    fn names_in_a_certificate_that_is_only_pinned_are_only_claims() {
+        for rule in ["dns:*.db.example", "uri:spiffe://example/db/1", "issuer:CN=ca"] {
+            assert!(allows(rule, &tls(1)) && !allows(rule, &tls(0)), "{rule}");
+        }
+        assert_eq!(tls(1).to_string(), "spiffe://example/db/1");
+        assert!(tls(0).to_string().starts_with("pin:"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use transport_core::framing::{CodecFraming, FramingFactory, LengthPrefixed};
 use transport_core::mechanism::PlainClient;
 use transport_core::mem::MemTransport;
 use transport_core::{
-    Connect, Connection, FramingError, HandshakeError, Limits, Listen, Message, MessageRef, Policy, RecvError, SendError,
-    Transports,
+    Connect, Connection, FramingError, HandshakeError, Limits, Listen, Message, MessageRef, Policy,
+    RecvError, SendError, Transports,
 };
 
 async fn pair<F: FramingFactory + 'static>(framing: impl Fn() -> F) -> (Connection, Connection) {
@@ -16,7 +16,8 @@ async fn pair<F: FramingFactory + 'static>(framing: impl Fn() -> F) -> (Connecti
     let limits = Limits::default().with_message(1000);
     let listen = Listen::new(&transports, "mem://framings").policy(Policy::same_process()).framing(framing());
     let mut server = listen.limits(limits).start().await.unwrap();
-    let connect = Connect::new(&transports, "mem://framings").server(Policy::same_process()).framing(framing());
+    let connect =
+        Connect::new(&transports, "mem://framings").server(Policy::same_process()).framing(framing());
     let client = connect.await.unwrap();
     (client, server.accept().await.unwrap())
 }
@@ -54,7 +55,7 @@ async fn a_length_prefixed_peer_is_understood_by_a_tokio_codec() {
     let (stream, early) = client.into_stream().unwrap();
     assert!(early.is_empty());
     let mut framed = LengthDelimitedCodec::builder().length_field_length(4).new_framed(stream);
-    framed.send("from the codec".into()).await.unwrap();
+    framed.send(bytes::Bytes::from_static(b"from the codec")).await.unwrap();
     assert_eq!(server.recv().await.unwrap().unwrap().to_text(), Some("from the codec"));
     server.send("from the connection").await.unwrap();
     assert_eq!(framed.next().await.unwrap().unwrap(), "from the connection");
@@ -80,8 +81,10 @@ async fn any_codec_is_a_framing() {
 #[tokio::test]
 async fn a_framing_without_tokens_refuses_mechanisms_that_need_them() {
     let transports = Transports::new().with(MemTransport::new());
-    let _server = Listen::new(&transports, "mem://tokens").policy(Policy::same_process()).start().await.unwrap();
-    let connect = Connect::new(&transports, "mem://tokens").framing(LengthPrefixed).server(Policy::same_process());
+    let _server =
+        Listen::new(&transports, "mem://tokens").policy(Policy::same_process()).start().await.unwrap();
+    let connect =
+        Connect::new(&transports, "mem://tokens").framing(LengthPrefixed).server(Policy::same_process());
     let error = connect.mechanism(PlainClient::new("a", "b").unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "this framing cannot carry any mechanism but NULL");
 }
@@ -106,9 +109,12 @@ async fn peers_with_different_framings_do_not_understand_each_other() {
     let listen = Listen::new(&transports, "mem://differ").policy(Policy::same_process());
     let mut server = listen.start().await.unwrap();
     let mut events = server.events();
-    let connect = Connect::new(&transports, "mem://differ").framing(LengthPrefixed).server(Policy::same_process());
+    let connect =
+        Connect::new(&transports, "mem://differ").framing(LengthPrefixed).server(Policy::same_process());
     let mut client = connect.await.unwrap();
     client.send("hello").await.unwrap();
-    let Some(transport_core::ServerEvent::Refused { reason, .. }) = events.recv().await else { panic!("refused") };
+    let Some(transport_core::ServerEvent::Refused { reason, .. }) = events.recv().await else {
+        panic!("refused")
+    };
     assert!(matches!(&*reason, HandshakeError::Framing(FramingError::Protocol { .. })), "{reason}");
 }

@@ -38,6 +38,13 @@ impl Alarm {
     }
 }
 
+/// The moment after `time` from now; for a time that is meant as "for ever", a moment that never comes.
+pub(crate) fn after(time: std::time::Duration) -> tokio::time::Instant {
+    const NEVER: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 86_400);
+    let now = tokio::time::Instant::now();
+    now.checked_add(time).unwrap_or_else(|| now + NEVER)
+}
+
 /// The time as tests may have set it.
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()

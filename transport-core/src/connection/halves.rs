@@ -178,13 +178,14 @@ impl Sender {
             let written = queue.is_written();
             if written {
                 out = queue.out.take();
+                // At once: whoever sends from now on is told, also when this future is dropped.
+                queue.error = Some(closed());
             }
             written
         })
         .await?;
         let Some(mut out) = out else { return Err(closed()) };
-        // First of all: whoever sends from now on is told, also when this future is dropped.
-        self.shared.fail(closed());
+        self.shared.progress.notify_waiters();
         let time = self.shared.about.limits.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
         Ok(shut.map_err(|_| SendError::Stalled(time))??)

@@ -22,6 +22,12 @@ pub(super) struct Inbound {
     input: BytesMut,
     /// How much to read at once into `input`: grows with the traffic.
     read_size: usize,
+    /// Reads in a row that filled little of their room.
+    small_reads: u32,
+    /// The most that `input` has held since its memory was new.
+    most_held: usize,
+    /// When bytes came last.
+    heard: Instant,
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
     ended: bool,
     /// An error that came behind messages, which were delivered first.
@@ -50,7 +56,11 @@ pub(super) trait Link {
 /// Small reads go through the stack, so that an idle connection needs no buffer and a lone message only one of its
 /// own size.
 const STACK_READ: usize = 2 << 10;
-const LARGEST_READ: usize = 256 << 10;
+const LARGEST_READ: usize = 128 << 10;
+/// So many reads in a row that fill less than an eighth of their room mean that the traffic has become small.
+const SMALL_READS: u32 = 16;
+/// What traffic needed is given back after so long without any.
+const IDLE: Duration = Duration::from_secs(30);
 
 impl Inbound {
     pub(super) fn new(decoder: Box<dyn MessageDecoder>, input: BytesMut) -> Inbound {
@@ -58,6 +68,9 @@ impl Inbound {
             decoder,
             input,
             read_size: STACK_READ,
+            small_reads: 0,
+            most_held: 0,
+            heard: now(),
             ended: false,
             late_error: None,
             alarm: Alarm::default(),
@@ -200,7 +213,11 @@ impl Inbound {
             if let Some(cut) = life.poll_cut_for_recv(cx) {
                 return Poll::Ready(Err(self.end_with(RecvError::Cut(cut))));
             }
-            if life.is_draining() && !link.has_arrived() {
+            // What was read has been decoded by now, or this side would not wait.
+            let _cut = life.set_unread(self.input.len() + self.decoder.held_bytes());
+            // Out of budget, the stream says that it has nothing although it may; the task is woken at once.
+            let in_budget = tokio::task::coop::has_budget_remaining();
+            if life.is_draining() && in_budget && !link.has_arrived() {
                 return Poll::Ready(Ok(ControlFlow::Break(())));
             }
             if let Some(ping) = ready!(self.poll_deadline(cx))? {
@@ -232,18 +249,23 @@ impl Inbound {
         }
     }
 
-    pub(super) fn into_parts(self) -> (Box<dyn MessageDecoder>, BytesMut) {
+    /// The decoder, and the bytes that arrived and were not decoded.
+    pub(super) fn into_parts(mut self) -> (Box<dyn MessageDecoder>, BytesMut) {
+        self.decoder.give_back(&mut self.input);
         (self.decoder, self.input)
     }
 
-    /// Whether the decoder holds bytes that are no longer in the input.
-    pub(super) fn is_mid_decoding(&self) -> bool {
+    /// Whether the decoder holds parts of an unfinished message.
+    pub(super) fn is_mid_message(&mut self) -> bool {
+        self.decoder.give_back(&mut self.input);
         self.decoder.held_bytes() > 0
     }
 
     /// Bytes arrived; the answer says whether the connection must close all the same.
     fn heard(&mut self, life: &Life) -> Option<Cut> {
-        self.decoder.heard(now());
+        self.heard = now();
+        self.decoder.heard(self.heard);
+        self.most_held = self.most_held.max(self.input.len());
         life.set_unread(self.input.len() + self.decoder.held_bytes())
     }
 
@@ -262,6 +284,10 @@ impl Inbound {
             let length = read.len();
             return result.map_ok(|()| length);
         }
+        // One large message must not leave a large buffer for many small ones.
+        if self.input.is_empty() && self.most_held > 2 * LARGEST_READ {
+            self.release_memory();
+        }
         self.input.reserve(self.read_size);
         let room = self.input.capacity() - self.input.len();
         let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.input);
@@ -271,18 +297,31 @@ impl Inbound {
         result
     }
 
-    /// Reads more at once when the last read filled its buffer.
+    /// Reads more at once when the last read filled its room, and less when many did not.
     fn grow(&mut self, length: usize, room: usize) {
         if length == room && self.read_size < LARGEST_READ {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
+        }
+        self.small_reads = if length < room / 8 { self.small_reads + 1 } else { 0 };
+        if self.small_reads >= SMALL_READS && self.read_size > STACK_READ && self.input.len() == length {
+            self.read_size = STACK_READ;
+            // Of the old buffer only what has just come is left.
+            self.input = BytesMut::from(&self.input[..]);
         }
     }
 
     /// Ready when a heartbeat is due.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Control>, RecvError>> {
-        ready!(self.alarm.poll(self.decoder.deadline(), cx));
-        self.release_memory();
-        Poll::Ready(self.decoder.on_deadline(now()).map_err(|error| self.end_with(error)))
+        let idle =
+            (self.read_size > STACK_READ || self.input.capacity() > STACK_READ).then(|| self.heard + IDLE);
+        ready!(self.alarm.poll(idle.into_iter().chain(self.decoder.deadline()).min(), cx));
+        let now = now();
+        if now >= self.heard + IDLE {
+            self.release_memory();
+        }
+        let due = self.decoder.deadline().is_some_and(|deadline| now >= deadline);
+        let control = if due { self.decoder.on_deadline(now) } else { Ok(None) };
+        Poll::Ready(control.map_err(|error| self.end_with(error)))
     }
 
     fn end_with(&mut self, error: impl Into<RecvError>) -> RecvError {
@@ -290,12 +329,12 @@ impl Inbound {
         error.into()
     }
 
-    /// Quiet for a heartbeat's time: what the traffic needed goes back.
+    /// What the traffic needed goes back, but for bytes of an unfinished message.
     fn release_memory(&mut self) {
         self.read_size = STACK_READ;
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
-        }
+        self.small_reads = 0;
+        self.most_held = self.input.len();
+        self.input = if self.input.is_empty() { BytesMut::new() } else { BytesMut::from(&self.input[..]) };
     }
 }
 

@@ -165,6 +165,11 @@ impl Life {
         orders.cut()
     }
 
+    /// Whether the connection must close now.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.member.as_ref()?.orders.cut()
+    }
+
     /// Whether the server asked for an end.
     pub(super) fn is_draining(&self) -> bool {
         self.member.as_ref().is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
@@ -194,12 +199,6 @@ impl Life {
 mod tests {
     use super::*;
     use tokio::sync::Semaphore;
-
-    impl Life {
-        fn cut(&self) -> Option<Cut> {
-            self.member.as_ref()?.orders.cut()
-        }
-    }
 
     fn join(registry: &Arc<Registry>) -> Life {
         registry.join(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())

@@ -29,6 +29,7 @@ use crate::transport::{BoxStream, Source};
 use inbound::{Inbound, Link};
 use outbound::{Outbound, Writer};
 
+pub(crate) use alarm::after;
 pub use error::{Cut, RecvError, SendError};
 pub use halves::{Receiver, Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
@@ -125,7 +126,7 @@ impl Connection {
         self.flush().await
     }
 
-    /// Queues a message; writes only when 256 KiB have gathered. End a batch with [`flush`](Connection::flush).
+    /// Queues a message; writes only when 128 KiB have gathered. End a batch with [`flush`](Connection::flush).
     ///
     /// # Errors
     ///
@@ -136,7 +137,7 @@ impl Connection {
     /// Cancel-safe, as [`send`](Connection::send).
     #[inline]
     pub async fn feed(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
-        if self.pipe.outbound.is_full() {
+        if self.pipe.outbound.is_worth_a_write() {
             self.make_room().await?;
         }
         Ok(self.pipe.outbound.encode(message.into())?)
@@ -165,7 +166,7 @@ impl Connection {
     ///
     /// Cancel-safe: nothing is queued until the permit is used. Fit for `select!`, with the message kept outside.
     pub async fn reserve(&mut self) -> Result<Permit<'_>, SendError> {
-        if self.pipe.outbound.is_full() {
+        if self.pipe.outbound.is_worth_a_write() {
             self.make_room().await?;
         }
         Ok(Permit { connection: self })
@@ -257,10 +258,11 @@ impl Connection {
     ///
     /// Gives the connection back while something is queued for sending, or a message has been decoded in part: flush
     /// and receive first.
-    pub fn into_stream(self) -> Result<(BoxStream, Bytes), Box<Connection>> {
-        if !self.pipe.outbound.buffer.is_empty() || self.inbound.is_mid_decoding() {
+    pub fn into_stream(mut self) -> Result<(BoxStream, Bytes), Box<Connection>> {
+        if !self.pipe.outbound.buffer.is_empty() || self.inbound.is_mid_message() {
             return Err(Box::new(self));
         }
+        let _cut_shows_at_the_stream = self.pipe.life.set_unread(0);
         let (_decoder, input) = self.inbound.into_parts();
         Ok((Tracked::boxed(self.pipe.stream, self.pipe.life), input.freeze()))
     }
@@ -271,6 +273,7 @@ impl Connection {
     pub fn into_framed(self) -> Framed<BoxStream, FramedCodec> {
         let (decoder, input) = self.inbound.into_parts();
         let Pipe { stream, outbound, life, .. } = self.pipe;
+        let _cut_shows_at_the_stream = life.set_unread(0);
         let codec = FramedCodec::new(Halves { encoder: outbound.encoder, decoder });
         let mut parts = FramedParts::new::<Message>(Tracked::boxed(stream, life), codec);
         parts.read_buf = input;
@@ -278,8 +281,8 @@ impl Connection {
         Framed::from_parts(parts)
     }
 
-    pub(crate) fn new(opened: Opened, limits: &Limits, life: Life, spin: Duration) -> Connection {
-        let Opened { stream, complete, source, input } = opened;
+    pub(crate) fn new(opened: Opened, limits: &Limits, spin: Duration) -> Connection {
+        let Opened { stream, complete, source, input, life } = opened;
         let about =
             About { identity: complete.identity, claims: complete.claims, source, limits: limits.clone() };
         let outbound = Outbound::new(complete.halves.encoder, limits);

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
 use super::alarm::now;
+use super::life::Life;
 use crate::handshake::{Complete, Handshake, HandshakeConfig, HandshakeError, Progress};
 use crate::transport::{BoxStream, Established, Source};
 use crate::write_buffer::WriteBuffer;
@@ -22,6 +23,7 @@ pub(crate) struct Opened {
     pub(crate) source: Source,
     /// Bytes that came early.
     pub(crate) input: BytesMut,
+    pub(crate) life: Life,
 }
 
 /// A stream whose peer has not passed.
@@ -34,19 +36,20 @@ pub(crate) struct Unopened {
 #[derive(Default)]
 pub(crate) struct Farewell(Option<(BoxStream, WriteBuffer)>);
 
-/// Authenticates the peer until `deadline`.
+/// Authenticates the peer until `deadline`. `place` is waited for once the peer has passed, before it is told so.
 pub(crate) async fn open(
     established: Established,
     config: &Arc<HandshakeConfig>,
     deadline: tokio::time::Instant,
+    place: impl Future<Output = Life>,
 ) -> Result<Opened, Unopened> {
     let Established { mut stream, evidence, claims, source } = established;
     let mut handshake = Handshake::new(Arc::clone(config), evidence, claims);
     let mut input = BytesMut::new();
     let mut out = WriteBuffer::new();
-    let exchange = exchange(&mut stream, &mut handshake, &mut input, &mut out);
+    let exchange = exchange(&mut stream, &mut handshake, &mut input, &mut out, place);
     match tokio::time::timeout_at(deadline, exchange).await {
-        Ok(Ok(complete)) => Ok(Opened { stream, complete, source, input }),
+        Ok(Ok((complete, life))) => Ok(Opened { stream, complete, source, input, life }),
         Ok(Err(error)) => Err(Unopened { error, farewell: Farewell(Some((stream, out))) }),
         Err(_) => Err(HandshakeError::Deadline(config.limits.handshake_time).into()),
     }
@@ -79,13 +82,18 @@ async fn exchange(
     handshake: &mut Handshake,
     input: &mut BytesMut,
     out: &mut WriteBuffer,
-) -> Result<Box<Complete>, HandshakeError> {
+    place: impl Future<Output = Life>,
+) -> Result<(Box<Complete>, Life), HandshakeError> {
     let mut progress = handshake.start(out, now())?;
     loop {
-        write_all(stream, out).await?;
         progress = match progress {
-            Progress::Complete(complete) => return Ok(complete),
+            Progress::Complete(complete) => {
+                let life = place.await;
+                write_all(stream, out).await?;
+                return Ok((complete, life));
+            }
             Progress::Wait => {
+                write_all(stream, out).await?;
                 poll_fn(|cx| handshake.poll_wait(cx)).await;
                 match handshake.resume(out, now())? {
                     // The peer's next token may have come meanwhile.
@@ -94,6 +102,7 @@ async fn exchange(
                 }
             }
             Progress::More => {
+                write_all(stream, out).await?;
                 if read_some(stream, input).await? == 0 {
                     return Err(HandshakeError::Closed);
                 }

@@ -30,14 +30,8 @@ impl Tracked<BoxStream> {
     }
 }
 
-fn unless_cut<R>(poll: Poll<io::Result<R>>, cut: impl FnOnce() -> Option<Cut>) -> Poll<io::Result<R>> {
-    match poll {
-        Poll::Pending => match cut() {
-            Some(cut) => Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, cut))),
-            None => Poll::Pending,
-        },
-        ready => ready,
-    }
+fn failed(cut: Cut) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, cut)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
@@ -46,15 +40,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
-        unless_cut(poll, || self.life.poll_cut_for_recv(cx))
+        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, buf);
-        unless_cut(poll, || self.life.poll_cut_for_send(cx))
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -62,8 +60,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        unless_cut(poll, || self.life.poll_cut_for_send(cx))
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -71,13 +71,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_flush(cx);
-        unless_cut(poll, || self.life.poll_cut_for_send(cx))
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
-        unless_cut(poll, || self.life.poll_cut_for_send(cx))
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

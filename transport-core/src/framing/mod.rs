@@ -189,6 +189,9 @@ pub trait MessageDecoder: Send {
         !input.is_empty()
     }
 
+    /// Puts bytes that were taken off `input` and not decoded yet back in front of it: someone else goes on with it.
+    fn give_back(&mut self, _input: &mut BytesMut) {}
+
     /// Bytes that arrived and are held here, outside of `input`.
     fn held_bytes(&self) -> usize {
         0

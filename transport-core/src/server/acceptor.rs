@@ -5,21 +5,20 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::events::ServerEvent;
 use super::pending::Pending;
-use crate::connection::{Registry, Unopened};
+use crate::connection::{Life, Registry, Unopened, after};
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
 use crate::transport::{BoxFuture, Established, Incoming, Listener, Source};
 
 /// Makes what a server hands out (connections, or raw streams) of a stream that was taken in, before the deadline.
-pub(super) type Admit<T> = dyn Fn(Established, OwnedSemaphorePermit, Instant) -> BoxFuture<'static, Result<Admitted<T>, Unopened>>
-    + Send
-    + Sync;
+pub(super) type Admit<T> =
+    dyn Fn(Established, Instant) -> BoxFuture<'static, Result<Admitted<T>, Unopened>> + Send + Sync;
 
 /// Who passed.
 pub(super) struct Admitted<T> {
@@ -51,6 +50,12 @@ impl Shared {
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
         let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(Shared { config, registry, events, pending, places })
+    }
+
+    /// Waits for a place under the cap, and takes it for an authenticated peer.
+    pub(super) async fn take_place(&self) -> Life {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("the semaphore is never closed");
+        self.registry.join(place)
     }
 
     /// Stops all handshakes.
@@ -86,14 +91,15 @@ pub(super) async fn accept_loop<T: Send + 'static>(
 ) {
     let mut backoff = BACKOFF_FIRST;
     loop {
-        // At the cap, peers wait in the kernel's backlog.
-        let Ok(place) = Arc::clone(&shared.places).acquire_owned().await else {
+        // When all places are taken, peers wait in the kernel's backlog. Nobody takes one before it is authenticated, and
+        // this loop only looks whether there is one.
+        if shared.places.acquire().await.is_err() {
             return;
-        };
+        }
         match poll_fn(|cx| listener.poll_accept(cx)).await {
             Ok(incoming) => {
                 backoff = BACKOFF_FIRST;
-                start_handshake(incoming, place, &shared, &admit, &accepted);
+                start_handshake(incoming, &shared, &admit, &accepted);
             }
             // The peer has gone already: that says nothing about this side.
             Err(error) if is_about_one_peer(&error) => {}
@@ -108,7 +114,6 @@ pub(super) async fn accept_loop<T: Send + 'static>(
 
 fn start_handshake<T: Send + 'static>(
     incoming: Incoming,
-    place: OwnedSemaphorePermit,
     shared: &Arc<Shared>,
     admit: &Arc<Admit<T>>,
     accepted: &mpsc::Sender<T>,
@@ -117,8 +122,7 @@ fn start_handshake<T: Send + 'static>(
     // The lock is held until the handshake is in the table: it cannot end before that.
     let mut pending = shared.pending();
     let evicted = pending.insert(&source, |id| {
-        let handshake =
-            handshake(id, incoming, place, Arc::clone(shared), Arc::clone(admit), accepted.clone());
+        let handshake = handshake(id, incoming, Arc::clone(shared), Arc::clone(admit), accepted.clone());
         Underway { task: tokio::spawn(handshake).abort_handle(), source: source.clone(), refused: false }
     });
     drop(pending);
@@ -137,7 +141,6 @@ fn start_handshake<T: Send + 'static>(
 async fn handshake<T: Send + 'static>(
     id: u64,
     incoming: Incoming,
-    place: OwnedSemaphorePermit,
     shared: Arc<Shared>,
     admit: Arc<Admit<T>>,
     accepted: mpsc::Sender<T>,
@@ -145,7 +148,8 @@ async fn handshake<T: Send + 'static>(
     let source = incoming.source().clone();
     let mut known = None;
     let time = shared.config.limits.handshake_time;
-    let deadline = Instant::now() + time;
+    let deadline = after(time);
+    let _gone = RemoveOnDrop { id, shared: &shared };
     let admitted = async {
         let established = match incoming {
             Incoming::Established(established) => established,
@@ -155,7 +159,7 @@ async fn handshake<T: Send + 'static>(
             },
         };
         known = Some(Identity::new(&established.evidence, &[]));
-        admit(established, place, deadline).await
+        admit(established, deadline).await
     };
     match admitted.await {
         Ok(Admitted { identity, item }) => {
@@ -174,8 +178,19 @@ async fn handshake<T: Send + 'static>(
             }
             shared.tell(ServerEvent::Refused { source, identity: known, reason: Arc::new(error) });
             farewell.say().await;
-            shared.pending().remove(id);
         }
+    }
+}
+
+/// Takes a handshake out of the table however it ends, by a panic in a verifier too.
+struct RemoveOnDrop<'a> {
+    id: u64,
+    shared: &'a Shared,
+}
+
+impl Drop for RemoveOnDrop<'_> {
+    fn drop(&mut self) {
+        self.shared.pending().remove(self.id);
     }
 }
 

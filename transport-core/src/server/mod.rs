@@ -15,8 +15,9 @@ use tokio::sync::{broadcast, watch};
 use crate::address::Address;
 use crate::claims::Claims;
 use crate::connection::{Connection, Tracked, open};
-use crate::handshake::{HandshakeConfig, HandshakeError};
+use crate::handshake::{HandshakeConfig, HandshakeError, check_protection};
 use crate::identity::Identity;
+use crate::mechanism::Null;
 use crate::transport::{BoxStream, Established, Listener, Source};
 
 use accepted::Accepted;
@@ -80,13 +81,12 @@ impl Server {
     pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig, spin: Duration) -> Server {
         Server {
             inner: Accepting::start(listener, config, move |shared| {
-                Arc::new(move |established, place, deadline| {
+                Arc::new(move |established, deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
-                        let opened = open(established, &shared.config, deadline).await?;
+                        let opened = open(established, &shared.config, deadline, shared.take_place()).await?;
                         let identity = opened.complete.identity.clone();
-                        let life = shared.registry.join(place);
-                        let item = Connection::new(opened, &shared.config.limits, life, spin);
+                        let item = Connection::new(opened, &shared.config.limits, spin);
                         Ok(Admitted { identity, item })
                     })
                 })
@@ -108,13 +108,16 @@ impl RawServer {
     pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig) -> RawServer {
         RawServer {
             inner: Accepting::start(listener, config, move |shared| {
-                Arc::new(move |established: Established, place, _deadline| {
+                Arc::new(move |established: Established, _deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
                         let Established { stream, evidence, claims, source } = established;
+                        let plaintext = shared.config.danger_plaintext;
+                        check_protection(&Null, evidence.protection(), plaintext)
+                            .map_err(HandshakeError::from)?;
                         let identity = Identity::new(&evidence, &[]);
                         shared.config.policy.check(&identity).map_err(HandshakeError::from)?;
-                        let stream = Tracked::new(stream, shared.registry.join(place));
+                        let stream = Tracked::new(stream, shared.take_place().await);
                         let item = RawConnection { stream, identity: identity.clone(), claims, source };
                         Ok(Admitted { identity, item })
                     })

@@ -31,6 +31,8 @@ pub(super) struct ZmtpDecoder {
     scanned: Taken,
     /// The parts of the unfinished message at `at`.
     parts: SmallVec<[Bytes; 1]>,
+    /// How many of `parts` do not lie in `chunk`.
+    own_parts: usize,
     /// What `parts` have taken, counted only where seals hide it from the scan.
     opened: Taken,
 }
@@ -63,6 +65,7 @@ impl ZmtpDecoder {
             at: 0,
             scanned: Taken::default(),
             parts: SmallVec::new(),
+            own_parts: 0,
             opened: Taken::default(),
         }
     }
@@ -70,9 +73,7 @@ impl ZmtpDecoder {
     /// Moves all complete frames of `input` to `chunk`; false when there is none.
     fn refill(&mut self, input: &mut BytesMut) -> Result<bool, FramingError> {
         debug_assert_eq!(self.at, self.chunk.len(), "the chunk must be used up");
-        // Let go of the old buffer first: the connection can then use it again.
-        self.chunk = Bytes::new();
-        self.at = 0;
+        self.let_go_of_chunk();
         let mut end = 0;
         while let Some(header) = Header::read(&input[end..]) {
             let taken = match self.check(header) {
@@ -95,10 +96,30 @@ impl ZmtpDecoder {
         Ok(end > 0)
     }
 
+    /// Gives the buffer back, so that the connection can use it again. Parts of an unfinished message that are small
+    /// beside it are copied out first: a peer could otherwise make each of them keep a large buffer alive.
+    fn let_go_of_chunk(&mut self) {
+        let buffer = self.chunk.len();
+        for part in &mut self.parts[self.own_parts..] {
+            if part.len() < buffer / 4 {
+                *part = Bytes::copy_from_slice(part);
+            }
+        }
+        self.own_parts = self.parts.len();
+        self.chunk = Bytes::new();
+        self.at = 0;
+    }
+
     /// Checks a frame against the limits before its body has arrived.
     #[inline]
     fn check(&self, header: Header) -> Result<Taken, FramingError> {
-        if header.flags & COMMAND != 0 || self.opener.is_some() {
+        if self.opener.is_none() && header.flags & COMMAND != 0 {
+            let limit = COMMAND_LIMIT.min(self.limits.bytes);
+            let fits = header.body <= limit as u64;
+            let too_large = FramingError::TooLarge { announced: header.body, limit };
+            return if fits { Ok(self.scanned) } else { Err(too_large) };
+        }
+        if self.opener.is_some() {
             // A seal adds some bytes, and hides to which message the frame belongs.
             let room = if self.opener.is_some() {
                 self.limits.bytes.saturating_add(SEAL_OVERHEAD)
@@ -173,6 +194,7 @@ impl ZmtpDecoder {
         if more {
             return Ok(None);
         }
+        self.own_parts = 0;
         Ok(Some(Event::Message(Message::from_small_vec(std::mem::take(&mut self.parts)))))
     }
 
@@ -214,8 +236,7 @@ impl MessageDecoder for ZmtpDecoder {
                 other => return Ok(Some(other)),
             }
         }
-        self.chunk = Bytes::new();
-        self.at = 0;
+        self.let_go_of_chunk();
         loop {
             let lent = self.lend_messages(input, visit);
             input.advance(lent);
@@ -228,8 +249,12 @@ impl MessageDecoder for ZmtpDecoder {
                 return Ok(None);
             }
             self.scanned = taken;
-            let body = input.split_to(frame).freeze().slice(header.length..);
-            match self.uncommon_frame(header.flags, body)? {
+            // As a chunk of its own.
+            self.chunk = input.split_to(frame).freeze();
+            self.at = frame;
+            let event = self.uncommon_frame(header.flags, self.chunk.slice(header.length..))?;
+            self.let_go_of_chunk();
+            match event {
                 Some(Event::Message(message)) => visit((&message).into()),
                 None => {}
                 other => return Ok(other),
@@ -239,6 +264,19 @@ impl MessageDecoder for ZmtpDecoder {
 
     fn is_mid_message(&self, input: &BytesMut) -> bool {
         !input.is_empty() || !self.parts.is_empty()
+    }
+
+    fn give_back(&mut self, input: &mut BytesMut) {
+        if self.at < self.chunk.len() {
+            let mut undecoded = BytesMut::from(&self.chunk[self.at..]);
+            undecoded.extend_from_slice(input);
+            *input = undecoded;
+            self.at = self.chunk.len();
+            // The scan goes back to where the parts end.
+            let bytes = self.parts.iter().map(|part| part.len() + PART_OVERHEAD).sum();
+            self.scanned = Taken { bytes, parts: self.parts.len() };
+        }
+        self.let_go_of_chunk();
     }
 
     fn held_bytes(&self) -> usize {
@@ -286,6 +324,9 @@ impl Taken {
         Ok(Taken { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), parts })
     }
 }
+
+/// Longest command after the handshake: PING has a few bytes, a subscription the bytes of its topic.
+const COMMAND_LIMIT: usize = 64 << 10;
 
 /// What a seal may add to a frame: CURVE adds 33 bytes.
 const SEAL_OVERHEAD: usize = 256;
@@ -374,6 +415,38 @@ mod tests {
         };
         assert_eq!(message, ["p1", "p2"].into_iter().collect());
         assert!(!decoder.is_mid_message(&input));
+    }
+
+    #[test]
+    fn what_is_given_back_decodes_as_before() {
+        let mut decoder = decoder(1000, 2);
+        // Two messages, and one of two parts; then one part too many.
+        let bytes = b"\x00\x01a\x00\x01b\x01\x01c\x00\x01d\x01\x00\x01\x00\x00\x00";
+        let mut input = BytesMut::from(&bytes[..]);
+        for _ in 0..2 {
+            assert!(matches!(decoder.decode(&mut input), Ok(Some(Event::Message(_)))));
+            decoder.give_back(&mut input);
+        }
+        assert!(
+            matches!(decoder.decode(&mut input), Ok(Some(Event::Message(message))) if message.part_count() == 2)
+        );
+        decoder.give_back(&mut input);
+        assert_eq!(decoder.decode(&mut input).unwrap_err(), FramingError::TooManyParts { limit: 2 });
+    }
+
+    #[test]
+    fn a_small_part_does_not_keep_a_large_buffer_alive() {
+        let mut decoder = decoder(1 << 20, 1000);
+        let mut input = BytesMut::new();
+        let command = [&[0x06][..], &60_000u64.to_be_bytes(), b"\x01X", &[0; 59_998]].concat();
+        for _ in 0..10 {
+            input.extend_from_slice(&[&command[..], b"\x01\x01a"].concat());
+            assert!(decoder.decode(&mut input).unwrap().is_none());
+        }
+        decoder.let_go_of_chunk();
+        assert!(decoder.parts.iter().all(|part| part.is_unique()), "each part has memory of its own");
+        input.extend_from_slice(&[&[0x06][..], &65_537u64.to_be_bytes()].concat());
+        assert!(matches!(decoder.decode(&mut input), Err(FramingError::TooLarge { .. })));
     }
 
     proptest! {

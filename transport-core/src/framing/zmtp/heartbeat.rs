@@ -10,32 +10,27 @@ use crate::limits::Limits;
 /// The clockwork of heartbeats: it is told when bytes arrive and when time has passed.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    ping_after: Duration,
-    dead_after: Duration,
-    /// ZMTP 3.0 peers do not know PING, and some drop the connection over it.
-    may_ping: bool,
+    /// `None` when this side never asks: it is switched off, or the peer speaks ZMTP 3.0, which knows no PING.
+    ping_after: Option<Duration>,
+    /// From the first ping without an answer.
+    patience: Duration,
     heard: Instant,
-    next_ping: Instant,
+    /// The first ping since the peer was heard, and the last one.
+    pings: Option<(Instant, Instant)>,
     /// The peer asked to be taken for dead after this long without a frame; the next bytes end that.
     peer_ttl: Option<Duration>,
 }
 
 impl Heartbeat {
     pub(super) fn new(limits: &Limits, may_ping: bool, now: Instant) -> Heartbeat {
-        let (ping_after, dead_after) = (limits.ping_after, limits.dead_after);
-        Heartbeat {
-            ping_after,
-            dead_after,
-            may_ping,
-            heard: now,
-            next_ping: now + ping_after,
-            peer_ttl: None,
-        }
+        let ping_after = Some(limits.ping_after).filter(|time| may_ping && !time.is_zero());
+        let patience = limits.dead_after.saturating_sub(limits.ping_after);
+        Heartbeat { ping_after, patience, heard: now, pings: None, peer_ttl: None }
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.next_ping = now + self.ping_after;
+        self.pings = None;
         self.peer_ttl = None;
     }
 
@@ -44,25 +39,35 @@ impl Heartbeat {
         self.peer_ttl = (!ttl.is_zero()).then_some(ttl);
     }
 
+    /// The next moment at which something is due; a time that is too far away to be a moment never comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let ping = self.may_ping.then(|| self.next_ping.min(self.heard + self.dead_after));
-        let ttl = self.peer_ttl.map(|ttl| self.heard + ttl);
-        ping.into_iter().chain(ttl).min()
+        let ttl = self.peer_ttl.and_then(|ttl| self.heard.checked_add(ttl));
+        [self.next_ping(), self.dead_at(), ttl].into_iter().flatten().min()
     }
 
     pub(super) fn on_deadline(&mut self, now: Instant) -> Result<Option<Control>, FramingError> {
         let silence = now.saturating_duration_since(self.heard);
-        let dead =
-            self.peer_ttl.is_some_and(|ttl| silence >= ttl) || self.may_ping && silence >= self.dead_after;
-        if dead {
+        let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
+        if past(self.dead_at()) || self.peer_ttl.is_some_and(|ttl| silence >= ttl) {
             return Err(FramingError::Silent { silence });
         }
-        if !self.may_ping || now < self.next_ping {
+        if !past(self.next_ping()) {
             return Ok(None);
         }
-        self.next_ping = now + self.ping_after;
+        let first = self.pings.map_or(now, |(first, _)| first);
+        self.pings = Some((first, now));
         // No TTL: the peer would then have to hear from us in time although nothing makes us send.
         Ok(Some(Control::Ping { ttl: Duration::ZERO, context: Bytes::new() }))
+    }
+
+    fn next_ping(&self) -> Option<Instant> {
+        let since = self.pings.map_or(self.heard, |(_, last)| last);
+        since.checked_add(self.ping_after?)
+    }
+
+    /// Only a peer that was asked can be dead: this side may not have looked for long.
+    fn dead_at(&self) -> Option<Instant> {
+        self.pings.and_then(|(first, _)| first.checked_add(self.patience))
     }
 }
 
@@ -107,6 +112,30 @@ mod tests {
         let (mut heartbeat, start) = heartbeat(false);
         assert_eq!(heartbeat.deadline(), None);
         assert_eq!(heartbeat.on_deadline(start + 1000 * SECOND), Ok(None));
+    }
+
+    #[test]
+    fn a_peer_that_was_never_asked_is_not_dead() {
+        let (mut heartbeat, start) = heartbeat(true);
+        assert!(matches!(heartbeat.on_deadline(start + 500 * SECOND), Ok(Some(Control::Ping { .. }))));
+        assert_eq!(heartbeat.on_deadline(start + 501 * SECOND), Ok(None));
+        assert!(heartbeat.on_deadline(start + 560 * SECOND).is_err());
+    }
+
+    #[test]
+    fn heartbeats_can_be_switched_off() {
+        let now = Instant::now();
+        for limits in [
+            Limits::default().with_ping_after(Duration::ZERO),
+            Limits::default().with_ping_after(Duration::MAX),
+            Limits::default().with_ping_after(Duration::MAX).with_dead_after(Duration::MAX),
+        ] {
+            assert_eq!(Heartbeat::new(&limits, true, now).deadline(), None);
+        }
+        let patient = Limits::default().with_dead_after(Duration::MAX);
+        let mut heartbeat = Heartbeat::new(&patient, true, now);
+        assert!(heartbeat.on_deadline(now + 30 * SECOND).unwrap().is_some());
+        assert_eq!(heartbeat.deadline(), Some(now + 60 * SECOND));
     }
 
     #[test]
