@@ -277,12 +277,11 @@ impl Inbound {
         if self.read_size == STACK_READ && self.input.is_empty() {
             let mut stack = [0; STACK_READ];
             let mut buffer = ReadBuf::new(&mut stack);
-            let result = Pin::new(io).poll_read(cx, &mut buffer);
-            let read = buffer.filled();
-            self.input.extend_from_slice(read);
-            self.grow(read.len(), STACK_READ);
-            let length = read.len();
-            return result.map_ok(|()| length);
+            ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
+            let length = buffer.filled().len();
+            self.input.extend_from_slice(buffer.filled());
+            self.grow(length, STACK_READ);
+            return Poll::Ready(Ok(length));
         }
         // One large message must not leave a large buffer for many small ones.
         if self.input.is_empty() && self.most_held > 2 * LARGEST_READ {

@@ -1,8 +1,9 @@
-//! Authentication exchanges: the mechanism trait and the mechanisms that core ships.
+//! Authentication exchanges: the mechanism trait and the mechanisms that core ships: NULL, PLAIN and SCRAM.
 
 mod null;
 mod plain;
 pub mod properties;
+pub mod scram;
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -115,6 +116,13 @@ pub struct Context<'a> {
     pub own_claims: &'a Claims,
     /// The time.
     pub now: Instant,
+}
+
+impl<'a> Context<'a> {
+    /// A context: for tests of a mechanism.
+    pub fn new(role: Role, evidence: &'a Evidence, own_claims: &'a Claims, now: Instant) -> Context<'a> {
+        Context { role, evidence, own_claims, now }
+    }
 }
 
 /// What a [`Mechanism`] wants next.
