@@ -26,6 +26,25 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Send messages and print the answers, one a line
     Send(SendOptions),
+    /// Set a user's password in a password file, or remove the user
+    ///
+    /// Asks for the password, or reads the first line of stdin where that is no terminal. The file holds what checks a
+    /// login, not the password; it is made with mode 0600, and a running `serve` reads it again by itself.
+    Passwd(PasswdOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct PasswdOptions {
+    /// The password file
+    pub(crate) file: PathBuf,
+    /// The user
+    pub(crate) user: String,
+    /// Remove the user
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// How often the password is stretched, from 4096 to 10000000: what makes guessing slow
+    #[arg(long, value_name = "N", default_value_t = transport::core::mechanism::scram::DEFAULT_ITERATIONS)]
+    pub(crate) iterations: u32,
 }
 
 #[derive(Args)]
@@ -41,6 +60,9 @@ pub(crate) struct ServeOptions {
     /// Ask for a user and a password (PLAIN): a file of lines user:password that only its owner can read
     #[arg(long, value_name = "FILE")]
     pub(crate) plain_file: Option<PathBuf>,
+    /// Ask for a user and a password (SCRAM-SHA-256): a file that `quickstart passwd` made
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_file")]
+    pub(crate) password_file: Option<PathBuf>,
     /// Let messages and passwords go where others can read and change them
     #[arg(long)]
     pub(crate) danger_plaintext: bool,
@@ -63,6 +85,9 @@ pub(crate) struct SendOptions {
     /// Log in with the user and the password (PLAIN) in the first line of this file, user:password
     #[arg(long, value_name = "FILE")]
     pub(crate) plain_file: Option<PathBuf>,
+    /// Log in with the user and the password in the first line of this file by SCRAM-SHA-256: it is never sent
+    #[arg(long, value_name = "FILE", conflicts_with = "plain_file")]
+    pub(crate) scram_file: Option<PathBuf>,
     /// How long to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) timeout: Duration,

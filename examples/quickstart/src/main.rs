@@ -4,6 +4,7 @@
 mod cli;
 mod echo;
 mod event_log;
+mod passwd;
 mod passwords;
 mod problem;
 mod proofs;
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
         None => tour::run(cli.json).await,
         Some(Command::Serve(options)) => serve::run(options).await,
         Some(Command::Send(options)) => send::run(options).await,
+        Some(Command::Passwd(options)) => passwd::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

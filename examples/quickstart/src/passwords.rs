@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use transport::core::mechanism::scram::ScramClient;
 use transport::core::mechanism::{Passwords, PlainClient, PlainServer};
 use zeroize::Zeroizing;
 
@@ -24,6 +25,13 @@ pub(crate) fn client(path: &Path) -> Result<PlainClient, Problem> {
     let text = read(path)?;
     let (user, password) = users(&text, path)?[0];
     Ok(PlainClient::new(user, password)?)
+}
+
+/// The client's side of SCRAM: it is the first user of the file.
+pub(crate) fn scram_client(path: &Path) -> Result<ScramClient, Problem> {
+    let text = read(path)?;
+    let (user, password) = users(&text, path)?[0];
+    Ok(ScramClient::new(user, password)?)
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {

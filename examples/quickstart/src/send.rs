@@ -29,6 +29,9 @@ fn connect(options: &SendOptions) -> Result<Connect, Problem> {
     if let Some(file) = &options.plain_file {
         connect = connect.mechanism(passwords::client(file)?);
     }
+    if let Some(file) = &options.scram_file {
+        connect = connect.mechanism(passwords::scram_client(file)?);
+    }
     if options.danger_plaintext {
         connect = connect.danger_plaintext();
     }

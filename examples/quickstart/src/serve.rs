@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use transport::core::EventOrGap;
+use transport::core::mechanism::scram::{PasswordFile, ScramServer};
 use transport::{Connection, Listen, ListenError, Server, ServerEvent, ServerEvents};
 
 use crate::cli::{ServeOptions, any_of};
@@ -43,6 +44,9 @@ fn listen(options: ServeOptions) -> Result<Listen, Problem> {
     let mut listen = transport::listen(options.address.to_string()).policy(any_of(options.allow));
     if let Some(file) = &options.plain_file {
         listen = listen.mechanism(passwords::server(file)?);
+    }
+    if let Some(file) = &options.password_file {
+        listen = listen.mechanism(ScramServer::new(PasswordFile::open(file)?));
     }
     if options.danger_plaintext {
         listen = listen.danger_plaintext();
@@ -96,7 +100,7 @@ async fn tell(events: &mut ServerEvents, log: &EventLog) {
 }
 
 fn nobody_may_in(options: &ServeOptions) -> String {
-    let example = if options.plain_file.is_some() {
+    let example = if options.plain_file.is_some() || options.password_file.is_some() {
         "user:NAME".to_owned()
     } else if options.address.scheme() == "unix" {
         format!("uid:{}", rustix::process::geteuid().as_raw())

@@ -132,6 +132,36 @@ fn a_password_makes_a_user_and_a_wrong_one_does_not() {
 }
 
 #[test]
+fn a_user_that_passwd_made_logs_in_without_sending_the_password() {
+    let directory = TempDir::new().unwrap();
+    let passwords = directory.path().join("passwords").display().to_string();
+    let passwd = |arguments: &[&str], password: &str| {
+        let mut child =
+            quickstart().args(["passwd", &passwords]).args(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
+        child.wait().unwrap().success()
+    };
+    assert!(passwd(&["alice", "--iterations", "4096"], "open sesame"));
+    assert_eq!(fs::metadata(&passwords).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!fs::read_to_string(&passwords).unwrap().contains("open sesame"));
+    assert!(passwd(&["bob", "--iterations", "4096"], "x"));
+    assert!(!passwd(&["bob", "--iterations", "1"], "x"));
+
+    let address = abstract_name("scram");
+    let mut server = Server::start(&[&address, "--allow", "user:alice", "--password-file", &passwords]);
+    let right = password_file(&directory, "right", "alice:open sesame\n", 0o600);
+    let wrong = password_file(&directory, "wrong", "alice:guessed\n", 0o600);
+    // SCRAM proves the server too: it knows alice's password.
+    let output = send(&address, &["hello", "--scram-file", &right, "--server", "user:alice"]);
+    assert_eq!(answers(&output), ["hello"]);
+    assert_eq!(server.event("accepted")["identity"], "user:alice");
+    assert_fails(&send(&address, &["hello", "--scram-file", &wrong, "--server", "user:alice"]), 1, "refused");
+    // The running server reads the file again.
+    assert!(passwd(&["alice", "--delete"], ""));
+    assert_fails(&send(&address, &["hello", "--scram-file", &right, "--server", "user:alice"]), 1, "refused");
+}
+
+#[test]
 fn without_allow_everyone_is_refused_and_the_log_says_why() {
     let mut server = Server::start(&["tcp://127.0.0.1:0"]);
     let output = send(&server.address, &["--server", "anyone", "hello"]);
