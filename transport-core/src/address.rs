@@ -74,7 +74,7 @@ impl AddressError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressProblem {
-    /// Longer than 4,096 bytes.
+    /// Longer than 4,096 bytes, as it is or as it prints.
     #[error("it is longer than {} bytes", MAX_LENGTH)]
     TooLong,
     /// There is no `scheme://` in front.
@@ -232,11 +232,16 @@ fn parse(text: &str) -> Result<Address, AddressProblem> {
         Some((place, query)) => (place, Some(query)),
         None => (rest, None),
     };
-    Ok(Address {
+    let address = Address {
         scheme: scheme.to_owned(),
         location: parse_location(place)?,
         parameters: query.map(parse_parameters).transpose()?.unwrap_or_default(),
-    })
+    };
+    // Printed, it may need more percent-encoding than it had, and must still be an address then.
+    if address.to_string().len() > MAX_LENGTH {
+        return Err(AddressProblem::TooLong);
+    }
+    Ok(address)
 }
 
 fn check_scheme(scheme: &str) -> Result<(), AddressProblem> {
@@ -387,6 +392,7 @@ mod tests {
             assert_eq!(problem(text), expected, "{text:?}");
         }
         assert_eq!(problem(&format!("mem://{}", "a".repeat(5000))), TooLong);
+        assert_eq!(problem(&format!("mem://{}", "\u{e9}".repeat(1000))), TooLong, "as it prints");
     }
 
     #[test]

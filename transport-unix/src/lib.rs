@@ -9,6 +9,10 @@
 //! Both sides learn the other's uid, gid and pid from the kernel (SO_PEERCRED): an unmodified ZeroMQ program that
 //! connects to `ipc:///run/app.sock` is identified without any change on its side.
 //!
+//! A socket file that a server left behind is removed by the next one; one that is in use, and anything that is no
+//! socket, never is. Beside the socket there is a lock file, `PATH.lock`, for as long as the server runs: of two servers
+//! that start at once exactly one wins. A folder that everyone can write to must have the sticky bit.
+//!
 //! # Examples
 //!
 //! ```
@@ -30,6 +34,7 @@
 mod config;
 mod listener;
 mod place;
+mod socket_file;
 mod stream;
 mod transport;
 

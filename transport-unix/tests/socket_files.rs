@@ -150,3 +150,101 @@ async fn a_mode_for_an_abstract_name_is_refused_since_it_would_keep_nobody_out()
     let error = listen(&address).await.err().expect("an abstract name has no mode");
     assert!(matches!(error, TransportError::Address { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_socket_that_a_server_left_behind_is_replaced() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    drop(StdListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let address = format!("unix://{}", path.display());
+    let listener = listen(&address).await.unwrap();
+    assert_eq!(mode(&path), 0o600);
+    drop(listener);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "neither socket nor lock is left");
+}
+
+#[tokio::test]
+async fn a_socket_that_is_in_use_is_refused_and_never_stolen() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let address = format!("unix://{}", path.display());
+    // One that knows nothing of our lock, and one of ours.
+    let foreign = StdListener::bind(&path).unwrap();
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.ends_with("a server listens there"), "{problem}");
+    drop(foreign);
+    let _ours = listen(&address).await.unwrap();
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.ends_with("another server holds its lock file"), "{problem}");
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+}
+
+#[tokio::test]
+async fn what_is_no_socket_is_left_alone_links_too() {
+    let directory = directory();
+    let (file, link, folder) =
+        (directory.path().join("file"), directory.path().join("link"), directory.path().join("folder"));
+    fs::write(&file, "precious").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    fs::create_dir(&folder).unwrap();
+    for path in [&file, &link, &folder] {
+        let problem = chain(listen(&format!("unix://{}", path.display())).await.err().unwrap());
+        assert!(problem.ends_with("no socket, so it is left alone"), "{problem}");
+    }
+    assert_eq!(fs::read_to_string(&link).unwrap(), "precious");
+    // Nor is a link followed where the lock belongs.
+    let socket = directory.path().join("b.sock");
+    std::os::unix::fs::symlink(directory.path().join("elsewhere"), directory.path().join("b.sock.lock"))
+        .unwrap();
+    assert!(listen(&format!("unix://{}", socket.display())).await.is_err());
+    assert!(!directory.path().join("elsewhere").exists());
+}
+
+#[tokio::test]
+async fn a_folder_that_everyone_can_change_is_refused_unless_it_is_sticky() {
+    let directory = directory();
+    let address = format!("unix://{}/a.sock", directory.path().display());
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.contains("chmod +t"), "{problem}");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    listen(&address).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_servers_that_start_at_once_exactly_one_wins() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    for round in 0..50 {
+        // Every other time over a socket that was left behind.
+        if round % 2 == 0 {
+            drop(StdListener::bind(&path).unwrap());
+        }
+        let address = format!("unix://{}", path.display());
+        let starts: Vec<_> = (0..8)
+            .map(|_| {
+                let address = address.clone();
+                tokio::spawn(async move { listen(&address).await.ok() })
+            })
+            .collect();
+        let mut winners = Vec::new();
+        for start in starts {
+            winners.extend(start.await.unwrap());
+        }
+        assert_eq!(winners.len(), 1, "round {round}");
+        assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
+    }
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// An error with its causes.
+fn chain(error: TransportError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
