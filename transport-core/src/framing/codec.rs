@@ -9,7 +9,7 @@ use tokio_util::codec;
 
 use super::{
     Control, Event, Framing, FramingError, FramingFactory, Halves, Handshake, MessageDecoder, MessageEncoder,
-    Role, Seal, Token, UnencodableError,
+    Role, Seal, UnencodableError,
 };
 use crate::limits::{Limits, PART_OVERHEAD};
 use crate::message::{Message, MessageRef};
@@ -93,18 +93,6 @@ impl Framing for CodecHalves {
     fn handshake(&self) -> Handshake {
         Handshake::None
     }
-
-    fn start(&mut self, _out: &mut WriteBuffer) {}
-
-    fn decode(&mut self, _input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
-        Ok(None)
-    }
-
-    fn choose(&mut self, _mechanism: &str, _out: &mut WriteBuffer) {}
-
-    fn encode_token(&mut self, _token: &Token, _out: &mut WriteBuffer) {}
-
-    fn encode_refusal(&mut self, _reason: &str, _out: &mut WriteBuffer) {}
 
     fn into_halves(
         mut self: Box<Self>,

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{
     Event, Framing, FramingError, FramingFactory, Halves, Handshake, MessageDecoder, MessageEncoder, Role,
-    Seal, Token, UnencodableError,
+    Seal, UnencodableError,
 };
 use crate::limits::{Limits, PART_OVERHEAD};
 use crate::message::{Lent, Message, MessageRef};
@@ -33,18 +33,6 @@ impl Framing for LengthPrefixed {
     fn handshake(&self) -> Handshake {
         Handshake::None
     }
-
-    fn start(&mut self, _out: &mut WriteBuffer) {}
-
-    fn decode(&mut self, _input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
-        Ok(None)
-    }
-
-    fn choose(&mut self, _mechanism: &str, _out: &mut WriteBuffer) {}
-
-    fn encode_token(&mut self, _token: &Token, _out: &mut WriteBuffer) {}
-
-    fn encode_refusal(&mut self, _reason: &str, _out: &mut WriteBuffer) {}
 
     fn into_halves(
         self: Box<Self>,

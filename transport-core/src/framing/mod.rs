@@ -33,31 +33,37 @@ pub use length_prefixed::LengthPrefixed;
 ///    one yields [`Event::Offer`] when it knows which mechanism the peer wants; core answers with
 ///    [`choose`](Framing::choose); then [`Event::Token`]s go to the mechanism and its tokens to
 ///    [`encode_token`](Framing::encode_token).
+///    A connecting side names its mechanism in `start` and has nothing to write in `choose`.
 /// 4. When the mechanism is done, core shows the peer's properties to [`accept_claims`](Framing::accept_claims), and
 ///    [`into_halves`](Framing::into_halves) turns the framing into its two directions. Bytes that arrived early stay
 ///    in `input` and go to the decoder.
+///
+/// A framing without an authentication exchange needs only [`handshake`](Framing::handshake) and `into_halves`; the
+/// defaults of the others do nothing.
 pub trait Framing: Send {
     /// Whether there is an authentication exchange.
     fn handshake(&self) -> Handshake;
 
     /// Writes what this side sends first.
-    fn start(&mut self, out: &mut WriteBuffer);
+    fn start(&mut self, _out: &mut WriteBuffer) {}
 
     /// Takes one event off the front of `input`; `None` when more bytes are needed.
     ///
     /// # Errors
     ///
     /// When the peer broke the protocol or a limit. The connection is closed then.
-    fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError>;
+    fn decode(&mut self, _input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        Ok(None)
+    }
 
     /// Answers [`Event::Offer`] with the mechanism that this side will use.
-    fn choose(&mut self, mechanism: &str, out: &mut WriteBuffer);
+    fn choose(&mut self, _mechanism: &str, _out: &mut WriteBuffer) {}
 
     /// Writes a token of the mechanism.
-    fn encode_token(&mut self, token: &Token, out: &mut WriteBuffer);
+    fn encode_token(&mut self, _token: &Token, _out: &mut WriteBuffer) {}
 
     /// Tells the peer that it is refused; a framing that cannot say so writes nothing.
-    fn encode_refusal(&mut self, reason: &str, out: &mut WriteBuffer);
+    fn encode_refusal(&mut self, _reason: &str, _out: &mut WriteBuffer) {}
 
     /// The properties that this side's mechanism shall send: the framing's own, such as the socket type.
     fn own_claims(&self) -> Claims {
