@@ -3,7 +3,7 @@
 //! ```text
 //! application
 //!   -> Connection      messages in, messages out, and the peer's proven Identity
-//!     -> Mechanism     the authentication exchange: NULL, PLAIN, or your own
+//!     -> Mechanism     the authentication exchange: NULL, PLAIN, SCRAM, or your own
 //!     -> Framing       bytes <-> messages: ZMTP 3.1, length-prefixed, any tokio_util codec, or your own
 //!       -> Transport   byte streams plus Evidence of who is there: tcp, mem, or your own
 //! ```
