@@ -186,7 +186,7 @@ impl Sender {
         .await?;
         let Some(mut out) = out else { return Err(closed()) };
         self.shared.progress.notify_waiters();
-        let time = self.shared.about.limits.write_time;
+        let time = self.shared.about.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
     }

@@ -90,7 +90,9 @@ struct About {
     identity: Identity,
     claims: Claims,
     source: Source,
-    limits: Limits,
+    /// The two limits that ending a connection needs; all of them would make each connection larger.
+    write_time: Duration,
+    close_time: Duration,
 }
 
 impl Connection {
@@ -243,11 +245,11 @@ impl Connection {
     /// Not cancel-safe: the connection is dropped with the future.
     pub async fn close(mut self) -> Result<(), SendError> {
         self.flush().await?;
-        let limits = &self.about.limits;
-        let shut = tokio::time::timeout(limits.write_time, self.pipe.stream.shutdown());
-        shut.await.map_err(|_| SendError::Stalled(limits.write_time))??;
+        let About { write_time, close_time, .. } = *self.about;
+        let shut = tokio::time::timeout(write_time, self.pipe.stream.shutdown());
+        shut.await.map_err(|_| SendError::Stalled(write_time))??;
         // Closing a socket with unread bytes in it resets it, and the peer may lose what was sent last.
-        let _too_slow = tokio::time::timeout(limits.close_time, open::discard(&mut self.pipe.stream)).await;
+        let _too_slow = tokio::time::timeout(close_time, open::discard(&mut self.pipe.stream)).await;
         Ok(())
     }
 
@@ -283,8 +285,13 @@ impl Connection {
 
     pub(crate) fn new(opened: Opened, limits: &Limits, spin: Duration) -> Connection {
         let Opened { stream, complete, source, input, life } = opened;
-        let about =
-            About { identity: complete.identity, claims: complete.claims, source, limits: limits.clone() };
+        let about = About {
+            identity: complete.identity,
+            claims: complete.claims,
+            source,
+            write_time: limits.write_time,
+            close_time: limits.close_time,
+        };
         let outbound = Outbound::new(complete.halves.encoder, limits);
         Connection {
             inbound: Inbound::new(complete.halves.decoder, input),
