@@ -60,7 +60,9 @@ impl Shared {
 
     /// Stops all handshakes.
     pub(super) fn stop_handshakes(&self) {
-        self.pending().drain().for_each(|underway| underway.task.abort());
+        // The lock is free again before the first one ends: each takes itself out of the table.
+        let underway = self.pending().drain();
+        underway.for_each(|underway| underway.task.abort());
     }
 
     pub(super) fn tell(&self, event: ServerEvent) {

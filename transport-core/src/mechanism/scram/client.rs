@@ -13,7 +13,7 @@ use super::keys::{
     ClientKeys, FEWEST_ITERATIONS, MOST_ITERATIONS, VerifierError, hmac, prepare_password, sha256,
 };
 use super::messages::{
-    BindingFlag, binding, read_server_final, read_server_first, split_body, token,
+    BindingFlag, binding, read_server_final, read_server_first, split_body, token, write_client_final,
     write_client_final_without_proof, write_client_first_bare,
 };
 use super::{BINDING, PLAIN_NAME, PLUS_NAME};
@@ -241,13 +241,9 @@ impl Client {
         let client_signature = hmac(&sha256(&keys.client_key.0).0, signed.as_bytes());
         let proof = keys.client_key.xor(&client_signature);
         self.state = State::ExpectReady { signature: hmac(&keys.server_key.0, signed.as_bytes()).0 };
-        let message = format!("{without_proof},p={}", encode_proof(&proof.0));
+        let message = write_client_final(&without_proof, &proof.0);
         Ok(Step::Send(token("INITIATE", &message, Some(context.own_claims))))
     }
-}
-
-fn encode_proof(proof: &[u8]) -> String {
-    base64::engine::general_purpose::STANDARD.encode(proof)
 }
 
 /// 144 random bits.

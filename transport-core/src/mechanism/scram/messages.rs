@@ -127,6 +127,10 @@ pub(super) fn write_client_final_without_proof(binding: &[u8], nonce: &str) -> S
     format!("c={},r={nonce}", BASE64.encode(binding))
 }
 
+pub(super) fn write_client_final(without_proof: &str, proof: &[u8; 32]) -> String {
+    format!("{without_proof},p={}", BASE64.encode(proof))
+}
+
 /// The channel binding of the last message: the header of the first one, and the value.
 pub(super) fn binding(flag: BindingFlag, value: &[u8]) -> Vec<u8> {
     let value = if flag == BindingFlag::Bound { value } else { &[] };
