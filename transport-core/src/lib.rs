@@ -35,6 +35,7 @@ pub mod mechanism;
 pub mod mem;
 mod message;
 mod policy;
+pub mod secret_file;
 mod server;
 pub mod tcp;
 mod transport;

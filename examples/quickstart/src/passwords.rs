@@ -1,12 +1,10 @@
 //! The file of users and passwords: lines `user:password`, readable by its owner alone.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use transport::core::mechanism::scram::ScramClient;
 use transport::core::mechanism::{Passwords, PlainClient, PlainServer};
+use transport::core::secret_file::SecretFile;
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
@@ -35,34 +33,7 @@ pub(crate) fn scram_client(path: &Path) -> Result<ScramClient, Problem> {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {
-    let shown = path.display();
-    let cannot_read = |error| format!("cannot read the password file {shown}: {error}");
-    let file = File::open(path).map_err(cannot_read)?;
-    // Of the open file, not of the path: that could be another file by now.
-    let metadata = file.metadata().map_err(cannot_read)?;
-    let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me && metadata.uid() != 0 {
-        return Err(format!(
-            "the password file {shown} belongs to uid {}, who can change it: it must be yours (uid {me}) or root's",
-            metadata.uid()
-        )
-        .into());
-    }
-    let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(format!(
-            "other users can reach the password file {shown} (mode {mode:04o}); run: chmod 600 {}",
-            for_shell(path)
-        )
-        .into());
-    }
-    // Room for all of it at once: a growing string leaves copies behind that nobody wipes.
-    let mut text = Zeroizing::new(String::with_capacity(LARGEST + 1));
-    let length = file.take(LARGEST as u64 + 1).read_to_string(&mut text).map_err(cannot_read)?;
-    if length > LARGEST {
-        return Err(format!("the password file {shown} has more than {LARGEST} bytes").into());
-    }
-    Ok(text)
+    Ok(SecretFile::new(path).with_most_bytes(LARGEST).read_text()?)
 }
 
 /// The users and passwords, at least one; none longer than PLAIN can carry.
@@ -90,13 +61,6 @@ fn users<'a>(text: &'a str, path: &Path) -> Result<Vec<(&'a str, &'a str)>, Prob
         return Err(format!("the password file {} has no line user:password", path.display()).into());
     }
     Ok(users)
-}
-
-/// The path as a shell takes it.
-fn for_shell(path: &Path) -> String {
-    let path = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 const LARGEST: usize = 64 << 10;
@@ -127,11 +91,5 @@ mod tests {
             assert_eq!(parse(text), Err(problem.to_owned()));
         }
         assert!(parse(&format!("a:{}", "x".repeat(256))).unwrap_err().contains("255"));
-    }
-
-    #[test]
-    fn a_path_is_quoted_where_the_shell_needs_it() {
-        assert_eq!(for_shell(Path::new("/run/a-b.txt")), "/run/a-b.txt");
-        assert_eq!(for_shell(Path::new("it's; rm")), r"'it'\''s; rm'");
     }
 }

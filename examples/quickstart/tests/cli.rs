@@ -251,7 +251,7 @@ fn a_password_file_that_others_can_read_is_not_used() {
 
     let missing = directory.path().join("missing").display().to_string();
     let output = send("unix:@quickstart-unused", &["--plain-file", &missing, "x"]);
-    assert_fails(&output, 1, "cannot read the password file");
+    assert_fails(&output, 1, "cannot open ");
     let bad = password_file(&directory, "bad", "secret", 0o600);
     let output = send("unix:@quickstart-unused", &["--plain-file", &bad, "x"]);
     assert_fails(&output, 1, "line 1 of the password file");

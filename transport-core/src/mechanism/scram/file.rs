@@ -8,12 +8,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -22,6 +19,7 @@ use zeroize::Zeroizing;
 use super::accounts::{AccountStore, Lookup};
 use super::keys::{DEFAULT_ITERATIONS, MARK, Verifier};
 use crate::mechanism::{PasswordVerifier, Verdict};
+use crate::secret_file::{FileStamp, SecretFile, SecretFileError};
 
 /// Users and verifiers in a file: an [`AccountStore`] for SCRAM, and a [`PasswordVerifier`] for PLAIN.
 ///
@@ -33,17 +31,9 @@ pub struct PasswordFile {
 }
 
 struct Inner {
-    path: PathBuf,
+    file: SecretFile,
     secret: Vec<u8>,
-    loaded: Mutex<(Stamp, Arc<Users>)>,
-}
-
-/// What tells one state of the file from another.
-#[derive(Clone, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    length: u64,
-    modified: Option<SystemTime>,
+    loaded: Mutex<(FileStamp, Arc<Users>)>,
 }
 
 #[derive(Default)]
@@ -57,30 +47,12 @@ struct Users {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordFileError {
-    /// It cannot be read or written.
-    #[error("cannot {action} the password file {}", .path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Others can read or write it.
-    #[error("others can read or change the password file {0}: chmod 600 {0}", .path.display())]
-    Mode {
-        /// The file.
-        path: PathBuf,
-    },
-    /// It belongs to another user, who can change it.
-    #[error("the password file {} belongs to uid {uid}: it must be yours or root's", .path.display())]
-    Owner {
-        /// The file.
-        path: PathBuf,
-        /// Its owner.
-        uid: u32,
-    },
+    /// It cannot be read or written, or others can.
+    #[error(transparent)]
+    File(#[from] SecretFileError),
+    /// The system has no random bytes for a new file's secret.
+    #[error("the system has no random bytes")]
+    Random,
     /// A line cannot be read.
     #[error("line {line} of the password file {} is wrong: {problem}", .path.display())]
     Line {
@@ -103,12 +75,11 @@ impl PasswordFile {
     ///
     /// When it cannot be read, others can read or change it, or a line is wrong.
     pub fn open(path: impl Into<PathBuf>) -> Result<PasswordFile, PasswordFileError> {
-        let path = path.into();
-        let (stamp, users) = read(&path)?;
+        let file = secret_file(path);
+        let (stamp, users) = read(&file)?;
         let secret = users.secret.clone();
-        Ok(PasswordFile {
-            inner: Arc::new(Inner { path, secret, loaded: Mutex::new((stamp, Arc::new(users))) }),
-        })
+        let loaded = Mutex::new((stamp, Arc::new(users)));
+        Ok(PasswordFile { inner: Arc::new(Inner { file, secret, loaded }) })
     }
 
     /// Sets a user's verifier, or removes the user with `None`; makes the file if there is none.
@@ -123,17 +94,16 @@ impl PasswordFile {
         user: &str,
         verifier: Option<&Verifier>,
     ) -> Result<(), PasswordFileError> {
-        let path = path.as_ref();
+        let file = secret_file(path.as_ref());
         let fits = (1..=255).contains(&user.len()) && !user.starts_with(['#', '!']);
         if !fits || user.chars().any(char::is_control) || user.contains(&format!(":{MARK}")) {
             return Err(PasswordFileError::User);
         }
-        let mut users = match read(path) {
+        let mut users = match read(&file) {
             Ok((_, users)) => users,
-            Err(PasswordFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.is_missing() => {
                 let mut secret = vec![0; 32];
-                getrandom::fill(&mut secret)
-                    .map_err(|error| io_error("make", path, io::Error::other(error)))?;
+                getrandom::fill(&mut secret).map_err(|_| PasswordFileError::Random)?;
                 Users { secret, ..Users::default() }
             }
             Err(error) => return Err(error),
@@ -142,16 +112,15 @@ impl PasswordFile {
             Some(verifier) => users.verifiers.insert(user.to_owned(), verifier.clone()),
             None => users.verifiers.remove(user),
         };
-        write(path, &users).map_err(|error| io_error("write", path, error))
+        Ok(file.write(print(&users).as_bytes())?)
     }
 
     /// The users, read again if the file has changed.
     fn users(&self) -> Arc<Users> {
         let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = &self.inner.path;
-        let unchanged = fs::metadata(path).is_ok_and(|metadata| Stamp::of(&metadata) == loaded.0);
-        if !unchanged {
-            match read(path) {
+        let file = &self.inner.file;
+        if file.stamp() != Some(loaded.0) {
+            match read(file) {
                 Ok((stamp, users)) => *loaded = (stamp, Arc::new(users)),
                 Err(error) => tracing::warn!(%error, "the users that were read last stay"),
             }
@@ -162,7 +131,7 @@ impl PasswordFile {
 
 impl fmt::Debug for PasswordFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PasswordFile").field("path", &self.inner.path).finish_non_exhaustive()
+        f.debug_struct("PasswordFile").field("path", &self.inner.file.path()).finish_non_exhaustive()
     }
 }
 
@@ -196,32 +165,26 @@ impl PasswordVerifier for PasswordFile {
     }
 }
 
-impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Stamp {
-        Stamp { inode: metadata.ino(), length: metadata.len(), modified: metadata.modified().ok() }
+impl PasswordFileError {
+    /// Whether there is no such file.
+    fn is_missing(&self) -> bool {
+        matches!(self, PasswordFileError::File(SecretFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
     }
 }
 
-fn read(path: &Path) -> Result<(Stamp, Users), PasswordFileError> {
-    let failed = |error| io_error("read", path, error);
-    let mut file = File::open(path).map_err(failed)?;
-    // Of the open file, not of the path: that could be another file by now.
-    let metadata = file.metadata().map_err(failed)?;
-    let me = rustix::process::geteuid().as_raw();
-    if metadata.uid() != me && metadata.uid() != 0 {
-        return Err(PasswordFileError::Owner { path: path.to_owned(), uid: metadata.uid() });
-    }
-    if metadata.mode() & 0o077 != 0 {
-        return Err(PasswordFileError::Mode { path: path.to_owned() });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(failed)?;
+fn secret_file(path: impl Into<PathBuf>) -> SecretFile {
+    // A line has about 150 bytes: room for 400,000 users.
+    SecretFile::new(path).with_most_bytes(64 << 20)
+}
+
+fn read(file: &SecretFile) -> Result<(FileStamp, Users), PasswordFileError> {
+    let (text, stamp) = file.read_text_stamped()?;
     let users = parse(&text).map_err(|(line, problem)| PasswordFileError::Line {
-        path: path.to_owned(),
+        path: file.path().to_owned(),
         line,
         problem,
     })?;
-    Ok((Stamp::of(&metadata), users))
+    Ok((stamp, users))
 }
 
 fn parse(text: &str) -> Result<Users, (usize, String)> {
@@ -254,30 +217,10 @@ fn parse(text: &str) -> Result<Users, (usize, String)> {
     Ok(users)
 }
 
-/// Writes beside and renames, so that a reader finds the old file or the new one.
-fn write(path: &Path, users: &Users) -> io::Result<()> {
+fn print(users: &Users) -> Zeroizing<String> {
     let mut text = Zeroizing::new(format!("!secret {}\n", BASE64.encode(&users.secret)));
     for (user, verifier) in &users.verifiers {
         text.push_str(&format!("{user}:{verifier}\n"));
     }
-    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?;
-    let mut beside = name.to_os_string();
-    beside.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
-}
-
-fn io_error(action: &'static str, path: &Path, source: io::Error) -> PasswordFileError {
-    PasswordFileError::Io { action, path: path.to_owned(), source }
+    text
 }
