@@ -20,6 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::codec::{Framed, FramedParts};
 
 use crate::claims::Claims;
+use crate::evidence::Protection;
 use crate::framing::{Control, FramedCodec, Halves};
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -90,6 +91,7 @@ struct About {
     identity: Identity,
     claims: Claims,
     source: Source,
+    protection: Protection,
     /// The two limits that ending a connection needs; all of them would make each connection larger.
     write_time: Duration,
     close_time: Duration,
@@ -109,6 +111,11 @@ impl Connection {
     /// Where the peer is.
     pub fn source(&self) -> &Source {
         &self.about.source
+    }
+
+    /// How well what is sent is guarded against others than the two ends: by the stream, or by the mechanism's seal.
+    pub fn protection(&self) -> Protection {
+        self.about.protection
     }
 
     /// Sends a message: queues it and writes everything queued.
@@ -289,6 +296,7 @@ impl Connection {
             identity: complete.identity,
             claims: complete.claims,
             source,
+            protection: complete.protection,
             write_time: limits.write_time,
             close_time: limits.close_time,
         };

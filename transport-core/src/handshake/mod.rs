@@ -174,6 +174,8 @@ pub(crate) struct Complete {
     pub(crate) identity: Identity,
     pub(crate) claims: Claims,
     pub(crate) halves: Halves,
+    /// The stream's, or the seal's where there is one.
+    pub(crate) protection: Protection,
 }
 
 impl Handshake {
@@ -345,10 +347,12 @@ impl Handshake {
         }
         // `Handshake` is not used after this.
         let framing = std::mem::replace(&mut self.framing, Box::new(framing::LengthPrefixed));
+        let protection =
+            if outcome.seal.is_some() { Protection::Encrypted } else { self.evidence.protection() };
         let halves = framing.into_halves(outcome.seal, &self.config.limits, now)?;
         let mut claims = std::mem::take(&mut self.claims);
         claims.extend(outcome.claims);
-        Ok(Progress::Complete(Box::new(Complete { identity, claims, halves })))
+        Ok(Progress::Complete(Box::new(Complete { identity, claims, halves, protection })))
     }
 
     /// A client that is not content just closes: ERROR is the server's word.
