@@ -21,6 +21,7 @@ mod address;
 mod claims;
 mod connect;
 mod connection;
+mod events;
 mod evidence;
 pub mod framing;
 #[cfg(feature = "fuzzing")]
@@ -45,6 +46,7 @@ pub use address::{Address, AddressError, AddressProblem, Location};
 pub use claims::Claims;
 pub use connect::{ConfigError, Connect, ConnectError};
 pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
+pub use events::{EventOrGap, Events};
 pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};
 pub use framing::{Framing, FramingError, Role, Token};
 pub use handshake::{HandshakeError, UnprotectedError};
@@ -54,9 +56,7 @@ pub use listen::{Listen, ListenError};
 pub use mechanism::{Mechanism, Refusal};
 pub use message::{Message, MessageRef};
 pub use policy::{Denied, Policy, PolicyError};
-pub use server::{
-    Drained, EventOrGap, RawConnection, RawServer, Server, ServerEvent, ServerEvents, ServerHandle,
-};
+pub use server::{Drained, RawConnection, RawServer, Server, ServerEvent, ServerEvents, ServerHandle};
 pub use transport::{
     BoxFuture, BoxRead, BoxStream, BoxWrite, Established, Incoming, Listener, ReadHalf, Source, Stream,
     Transport, TransportError, Transports, UnknownScheme,

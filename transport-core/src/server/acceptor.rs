@@ -5,13 +5,14 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::events::ServerEvent;
 use super::pending::Pending;
 use crate::connection::{Life, Registry, Unopened, after};
+use crate::events::EventSender;
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
 use crate::transport::{BoxFuture, Established, Incoming, Listener, Source};
@@ -30,7 +31,7 @@ pub(super) struct Admitted<T> {
 pub(super) struct Shared {
     pub(super) config: Arc<HandshakeConfig>,
     pub(super) registry: Arc<Registry>,
-    pub(super) events: broadcast::Sender<ServerEvent>,
+    pub(super) events: EventSender<ServerEvent>,
     pending: Mutex<Pending<Underway>>,
     places: Arc<Semaphore>,
 }
@@ -44,7 +45,7 @@ struct Underway {
 }
 
 impl Shared {
-    pub(super) fn new(config: Arc<HandshakeConfig>, events: broadcast::Sender<ServerEvent>) -> Arc<Shared> {
+    pub(super) fn new(config: Arc<HandshakeConfig>, events: EventSender<ServerEvent>) -> Arc<Shared> {
         let limits = &config.limits;
         let registry = Registry::new(limits.unread_per_listener);
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
@@ -74,8 +75,7 @@ impl Shared {
             ServerEvent::AcceptFailed { error, .. } => tracing::warn!(%error, "cannot accept"),
             ServerEvent::Stopped => tracing::debug!("server stopped"),
         }
-        // Nobody may be listening.
-        let _ = self.events.send(event);
+        self.events.tell(event);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending<Underway>> {

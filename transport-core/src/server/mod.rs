@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::address::Address;
 use crate::claims::Claims;
@@ -23,7 +23,7 @@ use crate::transport::{BoxStream, Established, Listener, Source};
 use accepted::Accepted;
 use acceptor::{Admit, Admitted, Shared, accept_loop};
 
-pub use events::{EventOrGap, ServerEvent, ServerEvents};
+pub use events::{ServerEvent, ServerEvents};
 
 /// Accepts connections, and hands over those whose peers have been authenticated and are allowed.
 ///
@@ -74,7 +74,7 @@ pub struct Drained {
 struct Accepting<T> {
     accepted: Arc<Accepted<T>>,
     handle: ServerHandle,
-    first_events: Option<broadcast::Receiver<ServerEvent>>,
+    first_events: Option<ServerEvents>,
 }
 
 impl Server {
@@ -218,7 +218,7 @@ impl<T: Send + 'static> Accepting<T> {
         admit: impl FnOnce(Arc<Shared>) -> Arc<Admit<T>>,
     ) -> Accepting<T> {
         let (accepted, queue) = Accepted::new(config.limits.pending_handshakes);
-        let (events, first_events) = broadcast::channel(events::EVENTS_KEPT);
+        let (events, first_events) = ServerEvents::channel(events::EVENTS_KEPT);
         let (stop, mut stopping) = watch::channel(false);
         let (has_stopped, stopped) = watch::channel(false);
         let local = Arc::new(listener.local_address().clone());
@@ -244,8 +244,7 @@ impl<T: Send + 'static> Accepting<T> {
     }
 
     fn events(&mut self) -> ServerEvents {
-        let first = self.first_events.take();
-        ServerEvents::new(first.unwrap_or_else(|| self.handle.shared.events.subscribe()))
+        self.first_events.take().unwrap_or_else(|| self.handle.shared.events.subscribe())
     }
 }
 
