@@ -1,9 +1,10 @@
 //! Files that hold secrets: read only when nobody else can, written so that nobody else ever could.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -113,7 +114,14 @@ pub enum SecretFileError {
     },
 }
 
+/// The right to edit the files of a folder: see [`SecretFile::lock`].
+#[derive(Debug)]
+pub struct FolderLock {
+    _folder: File,
+}
+
 const MOST_BYTES: usize = 1 << 20;
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl SecretFile {
     /// A file of at most 1 MiB that only its owner may read.
@@ -217,6 +225,26 @@ impl SecretFile {
     /// When it cannot be written. The old file is untouched then, and nothing is left beside it.
     pub fn write(&self, contents: &[u8]) -> Result<(), SecretFileError> {
         self.try_write(contents).map_err(|error| self.io_error("write", error))
+    }
+
+    /// Keeps others from an edit until the lock is dropped, so that none is lost: whoever reads a file in order to write it
+    /// changed takes the lock of its folder first. Waits for at most 5 seconds, and blocks the thread meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such folder, or somebody else keeps its lock.
+    pub fn lock(&self) -> Result<FolderLock, SecretFileError> {
+        let folder = File::open(folder_of(&self.path)).map_err(|error| self.io_error("lock", error))?;
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            match folder.try_lock() {
+                Ok(()) => return Ok(FolderLock { _folder: folder }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => return Err(self.io_error("lock", error.into())),
+            }
+        }
     }
 
     fn try_write(&self, contents: &[u8]) -> io::Result<()> {

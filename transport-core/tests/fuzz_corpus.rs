@@ -27,3 +27,8 @@ fn the_corpus_of_zmtp_handshake_passes() {
 fn the_corpus_of_zmtp_decoder_passes() {
     replay("zmtp_decoder", transport_core::fuzzing::zmtp_decoder);
 }
+
+#[test]
+fn the_corpus_of_scram_passes() {
+    replay("scram", transport_core::fuzzing::scram);
+}

@@ -1,19 +1,17 @@
 //! SCRAM as a client and a server see it: over mem, and step by step.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use tokio::io::AsyncWriteExt as _;
 use transport_core::framing::Token;
-use transport_core::mechanism::scram::{
-    AccountStore, Accounts, Lookup, PasswordFile, PasswordFileError, ScramClient, ScramServer, Verifier,
-};
-use transport_core::mechanism::{
-    Context, Mechanism, MechanismFactory, PasswordVerifier as _, PlainClient, PlainServer, Step, Verdict,
-};
+use transport_core::mechanism::scram::{Accounts, ClientKeys, ScramClient, ScramServer, Verifier};
+use transport_core::mechanism::{Context, Mechanism, MechanismFactory, Step};
 use transport_core::mem::MemTransport;
 use transport_core::{
-    ChannelBinding, Claims, Connect, Evidence, Listen, Policy, Protection, Refusal, Role, Transports,
+    ChannelBinding, Claims, Connect, Evidence, Listen, Policy, Protection, Refusal, Role, ServerEvent,
+    Transport as _, Transports,
 };
 
 const FEW: u32 = 4096;
@@ -99,6 +97,15 @@ fn replace<'a>(name: &'a str, from: &'a str, to: &'a str) -> impl Fn(Token) -> T
     }
 }
 
+/// Changes the first bit of what a field holds in base64.
+fn flip_first_bit(token: &Token, field: &str) -> Token {
+    let at = 4 + String::from_utf8_lossy(&token.body[4..]).find(field).unwrap() + field.len();
+    let mut body = token.body.to_vec();
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    body[at] = ALPHABET[ALPHABET.iter().position(|byte| *byte == body[at]).unwrap() ^ 0x20];
+    Token::new(token.name.clone(), body)
+}
+
 async fn login(client: ScramClient, policy: Policy) -> Result<String, String> {
     let transports = Transports::new().with(MemTransport::new());
     let listen = Listen::new(&transports, "mem://scram").mechanism(ScramServer::new(accounts()));
@@ -165,6 +172,15 @@ async fn whatever_is_altered_on_the_way_is_noticed() {
         altered("WELCOME", "i=4096", "i=4097").await,
         (Role::Server, Refusal::Credentials { .. })
     ));
+    // A proof and a signature of the right form, with one bit of theirs changed.
+    let bit = async |name: &str, field: &str| {
+        let flip = |token: Token| if token.name == name { flip_first_bit(&token, field) } else { token };
+        exchange(&client, &server, (None, None), flip).await.unwrap_err()
+    };
+    let wrong = Refusal::Credentials { user: "alice".into() };
+    assert_eq!(bit("INITIATE", ",p=").await, (Role::Server, wrong));
+    let (by, refusal) = bit("READY", "v=").await;
+    assert!(by == Role::Client && refusal.to_string().contains("its signature is wrong"), "{refusal}");
     assert!(matches!(altered("INITIATE", "p=", "p=A").await, (Role::Server, Refusal::Malformed { .. })));
     assert!(matches!(altered("INITIATE", ",r=", ",x=y,r=").await, (Role::Server, Refusal::Malformed { .. })));
     let (by, refusal) = altered("INITIATE", "c=biws", "c=eSws").await;
@@ -187,6 +203,66 @@ async fn a_proof_of_another_exchange_is_of_no_use() {
     second.step(None).await.unwrap();
     second.send(Some(hello)).await.unwrap();
     assert!(matches!(second.send(Some(initiate)).await, Err(Refusal::Malformed { token: "INITIATE", .. })));
+}
+
+#[tokio::test]
+async fn keys_of_an_earlier_login_serve_instead_of_the_password() {
+    let accounts_of_one = Arc::new(accounts());
+    let server = ScramServer::new(Arc::clone(&accounts_of_one));
+    let client = ScramClient::new("alice", "wonder,land=").unwrap();
+    assert!(client.keys().is_none());
+    exchange(&client, &server, (None, None), |token| token).await.unwrap();
+    // As text, for another process.
+    let text = client.keys().unwrap().to_text();
+    let keys = || text.parse::<ClientKeys>().unwrap();
+    let again = ScramClient::from_keys("alice", keys()).unwrap();
+    exchange(&again, &server, (None, None), |token| token).await.unwrap();
+    let bound = ScramClient::plus_from_keys("alice", keys()).unwrap();
+    let (plus, binding) = (ScramServer::plus(accounts_of_one), Some(&b"one"[..]));
+    exchange(&bound, &plus, (binding, binding), |token| token).await.unwrap();
+    // Another user's, and those for a password that has been set anew.
+    let other = ScramClient::from_keys("a,b=c", keys()).unwrap();
+    let (by, refusal) = exchange(&other, &server, (None, None), |token| token).await.unwrap_err();
+    assert!(by == Role::Client && refusal.to_string().contains("log in with the password"), "{refusal}");
+    let (by, refusal) =
+        exchange(&again, &ScramServer::new(accounts()), (None, None), |token| token).await.unwrap_err();
+    assert!(by == Role::Client && refusal.to_string().contains("log in with the password"), "{refusal}");
+}
+
+#[tokio::test]
+async fn names_of_64_kib_are_refused_on_both_sides() {
+    let long = "a".repeat(64 << 10);
+    assert!(ScramClient::new(long.clone(), "x").is_err() && ScramClient::new("", "x").is_err());
+    let mut server = Side::new(&ScramServer::new(accounts()), Role::Server, None);
+    server.step(None).await.unwrap();
+    let message = format!("n,,n={long},r=nonce");
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let hello = Token::new("HELLO", [&length, message.as_bytes()].concat());
+    assert!(matches!(server.send(Some(hello)).await, Err(Refusal::Malformed { token: "HELLO", .. })));
+
+    // Over a connection it does not come so far: before authentication a frame has at most 4 KiB.
+    let mem = Arc::new(MemTransport::new());
+    let transports = Transports::new().with(Arc::clone(&mem));
+    let listen = Listen::new(&transports, "mem://long").mechanism(ScramServer::new(accounts()));
+    let mut server = listen.policy(Policy::user("alice")).start().await.unwrap();
+    let mut events = server.events();
+    let mut stream = mem.connect(&"mem://long".parse().unwrap()).await.unwrap().stream;
+    let mut greeting = [0; 64];
+    greeting[..11].copy_from_slice(&[0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3]);
+    greeting[12..25].copy_from_slice(b"SCRAM-SHA-256");
+    let frame =
+        [&[6][..], &(6 + 4 + message.len() as u64).to_be_bytes(), b"\x05HELLO", &length, message.as_bytes()];
+    let _the_server_may_have_left_by_then =
+        stream.write_all(&[&greeting[..], &frame.concat()].concat()).await;
+    let refused = async {
+        loop {
+            if let Some(ServerEvent::Refused { reason, .. }) = events.recv().await {
+                return reason.to_string();
+            }
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap();
+    assert!(reason.contains("4096"), "{reason}");
 }
 
 #[tokio::test]
@@ -227,76 +303,4 @@ async fn plus_binds_to_the_stream_and_cannot_be_downgraded() {
     // Without a binding there is nothing to bind to.
     let (by, refusal) = exchange(&plus_client, &plus_server, (None, None), same).await.unwrap_err();
     assert!(by == Role::Client && refusal.to_string().contains("TLS"), "{refusal}");
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-#[tokio::test]
-async fn a_password_file_is_made_edited_and_read_again() {
-    let folder = folder();
-    let path = folder.path().join("passwords");
-    let verifier = |password| Verifier::new(password, FEW).unwrap();
-    PasswordFile::set(&path, "alice", Some(&verifier("one"))).unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let file = PasswordFile::open(&path).unwrap();
-    let secret = file.secret().to_owned();
-    assert!(matches!(file.lookup("alice"), Lookup::Now(Some(_))));
-    PasswordFile::set(&path, "b:ob", Some(&verifier("two"))).unwrap();
-    PasswordFile::set(&path, "alice", None).unwrap();
-    assert!(matches!(file.lookup("b:ob"), Lookup::Now(Some(_))));
-    assert!(matches!(file.lookup("alice"), Lookup::Now(None)));
-    assert_eq!(PasswordFile::open(&path).unwrap().secret(), secret, "made-up salts outlive restarts");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left behind");
-
-    // A broken file: the users that were read last stay.
-    std::fs::write(&path, "nonsense").unwrap();
-    assert!(matches!(file.lookup("b:ob"), Lookup::Now(Some(_))));
-    let error = PasswordFile::open(&path).unwrap_err();
-    assert!(matches!(error, PasswordFileError::Line { line: 1, .. }), "{error}");
-}
-
-#[tokio::test]
-async fn plain_can_check_against_the_same_file() {
-    let folder = folder();
-    let path = folder.path().join("passwords");
-    PasswordFile::set(&path, "alice", Some(&Verifier::new("secret", FEW).unwrap())).unwrap();
-    let file = PasswordFile::open(&path).unwrap();
-    let accepts = async |user: &str, password: &[u8]| match file.verify(user, password) {
-        Verdict::Now(accepted) => accepted,
-        Verdict::Later(verdict) => verdict.await.unwrap(),
-    };
-    assert!(accepts("alice", b"secret").await);
-    assert!(
-        !accepts("alice", b"wrong").await
-            && !accepts("nobody", b"secret").await
-            && !accepts("nobody", b"nobody").await
-    );
-    assert!(!accepts("alice", b"\xff").await);
-
-    let transports = Transports::new().with(MemTransport::new());
-    let listen = Listen::new(&transports, "mem://plain").mechanism(PlainServer::new(file));
-    let mut server = listen.policy(Policy::user("alice")).start().await.unwrap();
-    let plain = PlainClient::new("alice", "secret").unwrap();
-    let _client = Connect::new(&transports, "mem://plain")
-        .mechanism(plain)
-        .server(Policy::same_process())
-        .await
-        .unwrap();
-    assert_eq!(server.accept().await.unwrap().identity().to_string(), "user:alice");
-}
-
-#[test]
-fn a_password_file_that_others_can_read_is_refused_with_the_command_that_mends_it() {
-    let folder = folder();
-    let path = folder.path().join("passwords");
-    PasswordFile::set(&path, "alice", Some(&Verifier::new("secret", FEW).unwrap())).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let error = PasswordFile::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with(&format!("chmod 600 {}", path.display())), "{error}");
-    assert!(PasswordFile::set(&path, "bob", None).is_err());
-    for user in ["", "#a", "!secret", "a\nb", &"a".repeat(256)] {
-        assert!(matches!(PasswordFile::set(&path, user, None), Err(PasswordFileError::User)), "{user:?}");
-    }
 }

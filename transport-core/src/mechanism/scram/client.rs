@@ -13,8 +13,8 @@ use super::keys::{
     ClientKeys, FEWEST_ITERATIONS, MOST_ITERATIONS, VerifierError, hmac, prepare_password, sha256,
 };
 use super::messages::{
-    BindingFlag, binding, read_server_final, read_server_first, split_body, token, write_client_final,
-    write_client_final_without_proof, write_client_first_bare,
+    BindingFlag, binding, is_user, read_server_final, read_server_first, split_body, token,
+    write_client_final, write_client_final_without_proof, write_client_first_bare,
 };
 use super::{BINDING, PLAIN_NAME, PLUS_NAME};
 use crate::evidence::Proof;
@@ -26,7 +26,7 @@ use crate::mechanism::{
 /// The client's side of SCRAM-SHA-256: who it is, and its password, which never leaves it.
 ///
 /// What the password is stretched to is kept as long as this value and its clones live, so that coming back costs the
-/// client no more than a few hashes.
+/// client no more than a few hashes. [`keys`](ScramClient::keys) are the same for a later process.
 ///
 /// # Security
 ///
@@ -37,15 +37,9 @@ use crate::mechanism::{
 pub struct ScramClient {
     plus: bool,
     user: String,
-    password: Arc<Zeroizing<String>>,
-    derived: Arc<Mutex<Option<Derived>>>,
-}
-
-/// Keys and what they were derived with.
-struct Derived {
-    salt: Vec<u8>,
-    iterations: u32,
-    keys: ClientKeys,
+    /// `None` where there are only keys.
+    password: Option<Arc<Zeroizing<String>>>,
+    keys: Arc<Mutex<Option<ClientKeys>>>,
 }
 
 impl ScramClient {
@@ -53,10 +47,11 @@ impl ScramClient {
     ///
     /// # Errors
     ///
-    /// When the password is empty or has characters that SASLprep (RFC 4013) prohibits.
+    /// When the password is empty or has characters that SASLprep (RFC 4013) prohibits, or the user's name is empty or
+    /// has more than 1,024 bytes.
     pub fn new(user: impl Into<String>, password: &str) -> Result<ScramClient, VerifierError> {
         let password = Arc::new(prepare_password(password)?);
-        Ok(ScramClient { plus: false, user: user.into(), password, derived: Arc::default() })
+        ScramClient::make(user.into(), Some(password), None)
     }
 
     /// The mechanism `SCRAM-SHA-256-PLUS`, bound to the TLS stream that it runs over.
@@ -68,14 +63,47 @@ impl ScramClient {
         Ok(ScramClient { plus: true, ..ScramClient::new(user, password)? })
     }
 
-    fn derived(&self) -> MutexGuard<'_, Option<Derived>> {
-        self.derived.lock().unwrap_or_else(PoisonError::into_inner)
+    /// As [`ScramClient::new`], with the [`keys`](ScramClient::keys) of an earlier login instead of the password, which
+    /// is then not needed any more: for programs that start often and end soon.
+    ///
+    /// Logging in fails once the user's password is set anew at the server, even to the same one: its salt is another.
+    ///
+    /// # Errors
+    ///
+    /// When the user's name is empty or has more than 1,024 bytes.
+    pub fn from_keys(user: impl Into<String>, keys: ClientKeys) -> Result<ScramClient, VerifierError> {
+        ScramClient::make(user.into(), None, Some(keys))
     }
 
-    fn keys_for(&self, salt: &[u8], iterations: u32) -> Option<ClientKeys> {
-        let derived = self.derived();
-        let derived = derived.as_ref().filter(|d| d.salt == salt && d.iterations == iterations)?;
-        Some(derived.keys.clone())
+    /// As [`ScramClient::plus`], with the keys of an earlier login: see [`ScramClient::from_keys`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ScramClient::from_keys`].
+    pub fn plus_from_keys(user: impl Into<String>, keys: ClientKeys) -> Result<ScramClient, VerifierError> {
+        Ok(ScramClient { plus: true, ..ScramClient::from_keys(user, keys)? })
+    }
+
+    /// What the password was stretched to for the last login, if there was any: what it takes to log in again without
+    /// stretching it again, here or in another process.
+    pub fn keys(&self) -> Option<ClientKeys> {
+        self.locked_keys().clone()
+    }
+
+    fn make(
+        user: String,
+        password: Option<Arc<Zeroizing<String>>>,
+        keys: Option<ClientKeys>,
+    ) -> Result<ScramClient, VerifierError> {
+        if !is_user(&user) {
+            return Err(VerifierError("the user's name is empty or has more than 1,024 bytes"));
+        }
+        Ok(ScramClient { plus: false, user, password, keys: Arc::new(Mutex::new(keys)) })
+    }
+
+    fn locked_keys(&self) -> MutexGuard<'_, Option<ClientKeys>> {
+        // Held to copy the keys only.
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,26 +179,26 @@ impl Mechanism for Client {
                     salt: server.salt,
                     iterations: server.iterations,
                 };
-                match self.config.keys_for(&welcomed.salt, welcomed.iterations) {
-                    Some(keys) => self.initiate(&welcomed, &keys, context),
-                    None => {
-                        let (password, salt) = (Arc::clone(&self.config.password), welcomed.salt.clone());
-                        let iterations = welcomed.iterations;
-                        // It takes a tenth of a second or more, and other tasks must go on.
-                        let work = move || ClientKeys::derive(&password, &salt, iterations);
-                        self.state = State::Deriving { welcomed, work: tokio::task::spawn_blocking(work) };
-                        Ok(Step::Wait)
-                    }
+                let kept =
+                    self.config.keys().filter(|keys| keys.are_for(&welcomed.salt, welcomed.iterations));
+                if let Some(keys) = kept {
+                    return self.initiate(&welcomed, &keys, context);
                 }
+                let Some(password) = self.config.password.clone() else {
+                    let reason = "the kept keys are of another salt or iteration count than the server's: \
+                                  log in with the password";
+                    return Err(Refusal::Other { reason: reason.to_owned(), tell: false });
+                };
+                let (salt, iterations) = (welcomed.salt.clone(), welcomed.iterations);
+                // It takes a tenth of a second or more, and other tasks must go on.
+                let work = move || ClientKeys::derive(&password, &salt, iterations);
+                self.state = State::Deriving { welcomed, work: tokio::task::spawn_blocking(work) };
+                Ok(Step::Wait)
             }
             State::Derived { welcomed, keys } => {
                 let keys =
                     keys.ok_or_else(|| Refusal::Unavailable { problem: "deriving the keys failed".into() })?;
-                *self.config.derived() = Some(Derived {
-                    salt: welcomed.salt.clone(),
-                    iterations: welcomed.iterations,
-                    keys: keys.clone(),
-                });
+                *self.config.locked_keys() = Some(keys.clone());
                 self.initiate(&welcomed, &keys, context)
             }
             State::ExpectReady { signature } => {
@@ -252,4 +280,45 @@ pub(super) fn new_nonce() -> Result<String, Refusal> {
     getrandom::fill(&mut bytes)
         .map_err(|_| Refusal::Unavailable { problem: "the system has no random bytes".to_owned() })?;
     Ok(BASE64.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::claims::Claims;
+    use crate::evidence::{Evidence, Protection};
+
+    /// The exchange of RFC 7677 Section 3, with the server's last message as it is and altered.
+    #[tokio::test]
+    async fn the_vectors_of_the_rfc_hold() {
+        const SIGNATURE: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+        let (evidence, claims) = (Evidence::new(Protection::SameHost), Claims::new());
+        let context = Context::new(Role::Client, &evidence, &claims, Instant::now());
+        let no_claims = Some(&claims);
+        for (last, right) in [(SIGNATURE.to_owned(), true), (SIGNATURE.replace("6r", "7r"), false)] {
+            let (nonce, first_bare) = ("rOprNGfwEbeRWgbNEkqO", "n=user,r=rOprNGfwEbeRWgbNEkqO");
+            assert_eq!(write_client_first_bare("user", nonce), first_bare);
+            let state = State::ExpectWelcome {
+                flag: BindingFlag::None,
+                nonce: nonce.to_owned(),
+                first_bare: first_bare.to_owned(),
+            };
+            let mut client = Client { config: ScramClient::new("user", "pencil").unwrap(), state };
+
+            let welcome =
+                "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+            let step = client.step(Some(token("WELCOME", welcome, None)), &context).unwrap();
+            assert!(matches!(step, Step::Wait), "the password is stretched elsewhere");
+            std::future::poll_fn(|cx| client.poll_wait(cx)).await;
+            let Step::Send(initiate) = client.step(None, &context).unwrap() else { panic!("INITIATE") };
+            let proof = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                         p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+            assert_eq!(initiate, token("INITIATE", proof, no_claims));
+
+            let done = client.step(Some(token("READY", &last, no_claims)), &context);
+            assert_eq!(matches!(done, Ok(Step::Done { .. })), right, "{done:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -23,8 +24,9 @@ use crate::secret_file::{FileStamp, SecretFile, SecretFileError};
 
 /// Users and verifiers in a file: an [`AccountStore`] for SCRAM, and a [`PasswordVerifier`] for PLAIN.
 ///
-/// The file is looked at with every login and read again when it has changed. When it cannot be read any more, the users
-/// that were read last stay, and a warning is logged.
+/// The file is looked at with every login and read again when it has changed, in the task of that login: with more than
+/// some ten thousand users, keep them in an [`AccountStore`] of another kind. When the file cannot be read any more, the
+/// users that were read last stay, and a warning is logged.
 #[derive(Clone)]
 pub struct PasswordFile {
     inner: Arc<Inner>,
@@ -33,8 +35,19 @@ pub struct PasswordFile {
 struct Inner {
     file: SecretFile,
     secret: Vec<u8>,
-    loaded: Mutex<(FileStamp, Arc<Users>)>,
+    loaded: Mutex<Loaded>,
 }
+
+/// What was read last.
+struct Loaded {
+    users: Arc<Users>,
+    stamp: FileStamp,
+    /// A later state of the file that could not be read, and when that was tried.
+    failed: Option<(Option<FileStamp>, Instant)>,
+}
+
+/// A file that cannot be read is tried again after so long, since the reason may lie elsewhere (too many open files).
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Users {
@@ -78,13 +91,14 @@ impl PasswordFile {
         let file = secret_file(path);
         let (stamp, users) = read(&file)?;
         let secret = users.secret.clone();
-        let loaded = Mutex::new((stamp, Arc::new(users)));
+        let loaded = Mutex::new(Loaded { users: Arc::new(users), stamp, failed: None });
         Ok(PasswordFile { inner: Arc::new(Inner { file, secret, loaded }) })
     }
 
     /// Sets a user's verifier, or removes the user with `None`; makes the file if there is none.
     ///
-    /// The new file has mode 0600 from the start, and takes the old one's place as a whole.
+    /// The new file has mode 0600 from the start, and takes the old one's place as a whole. Waits while another process
+    /// does the same in that folder.
     ///
     /// # Errors
     ///
@@ -99,6 +113,7 @@ impl PasswordFile {
         if !fits || user.chars().any(char::is_control) || user.contains(&format!(":{MARK}")) {
             return Err(PasswordFileError::User);
         }
+        let _lock = file.lock()?;
         let mut users = match read(&file) {
             Ok((_, users)) => users,
             Err(error) if error.is_missing() => {
@@ -118,14 +133,32 @@ impl PasswordFile {
     /// The users, read again if the file has changed.
     fn users(&self) -> Arc<Users> {
         let mut loaded = self.inner.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = &self.inner.file;
-        if file.stamp() != Some(loaded.0) {
-            match read(file) {
-                Ok((stamp, users)) => *loaded = (stamp, Arc::new(users)),
-                Err(error) => tracing::warn!(%error, "the users that were read last stay"),
+        loaded.refresh(&self.inner.file);
+        Arc::clone(&loaded.users)
+    }
+}
+
+impl Loaded {
+    fn refresh(&mut self, file: &SecretFile) {
+        let stamp = file.stamp();
+        if stamp == Some(self.stamp) {
+            self.failed = None;
+            return;
+        }
+        let known = self.failed.filter(|(failed, _)| *failed == stamp);
+        if known.is_some_and(|(_, tried)| tried.elapsed() < RETRY) {
+            return;
+        }
+        match read(file) {
+            Ok((stamp, users)) => *self = Loaded { users: Arc::new(users), stamp, failed: None },
+            Err(error) => {
+                if known.is_none() {
+                    let cause = std::error::Error::source(&error).map(tracing::field::display);
+                    tracing::warn!(%error, cause, "the users that were read last stay");
+                }
+                self.failed = Some((stamp, Instant::now()));
             }
         }
-        Arc::clone(&loaded.1)
     }
 }
 

@@ -41,9 +41,16 @@ pub(super) fn sha256(data: &[u8]) -> Key {
     Key(Sha256::digest(data).into())
 }
 
-/// What a client derives from its password: enough to log in again without stretching it again.
+/// What a client derives from its password for one server: enough to log in again without stretching it again.
+///
+/// # Security
+///
+/// Whoever has these keys can log in as the user, at every server that keeps the same verifier, but does not know the
+/// password. In text they belong into a [`SecretFile`](crate::secret_file::SecretFile).
 #[derive(Clone)]
-pub(super) struct ClientKeys {
+pub struct ClientKeys {
+    pub(super) salt: Vec<u8>,
+    pub(super) iterations: u32,
     pub(super) client_key: Key,
     pub(super) server_key: Key,
 }
@@ -53,7 +60,37 @@ impl ClientKeys {
     pub(super) fn derive(password: &str, salt: &[u8], iterations: u32) -> ClientKeys {
         let mut salted = Zeroizing::new([0; 32]);
         pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), salt, iterations, &mut *salted);
-        ClientKeys { client_key: hmac(&*salted, b"Client Key"), server_key: hmac(&*salted, b"Server Key") }
+        let (client_key, server_key) = (hmac(&*salted, b"Client Key"), hmac(&*salted, b"Server Key"));
+        ClientKeys { salt: salt.to_vec(), iterations, client_key, server_key }
+    }
+
+    /// Whether they were derived with this salt and so many iterations.
+    pub(super) fn are_for(&self, salt: &[u8], iterations: u32) -> bool {
+        self.salt == salt && self.iterations == iterations
+    }
+
+    /// The keys as a line of text, which [`str::parse`] reads.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        print_line(CLIENT_MARK, self.iterations, &self.salt, [&self.client_key, &self.server_key])
+    }
+}
+
+impl FromStr for ClientKeys {
+    type Err = VerifierError;
+
+    fn from_str(text: &str) -> Result<ClientKeys, VerifierError> {
+        let form = VerifierError("the form is SCRAM-SHA-256-CLIENT$iterations:salt$client-key:server-key");
+        let (iterations, salt, [client_key, server_key]) =
+            read_line(CLIENT_MARK, text.trim_end()).ok_or(form)?;
+        check_iterations(iterations)?;
+        Ok(ClientKeys { salt, iterations, client_key, server_key })
+    }
+}
+
+/// Does not show the keys.
+impl fmt::Debug for ClientKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientKeys").field("iterations", &self.iterations).finish_non_exhaustive()
     }
 }
 
@@ -86,9 +123,7 @@ impl Verifier {
         salt: Vec<u8>,
         iterations: u32,
     ) -> Result<Verifier, VerifierError> {
-        if !(FEWEST_ITERATIONS..=MOST_ITERATIONS).contains(&iterations) {
-            return Err(VerifierError("the iterations must be from 4,096 to 10,000,000"));
-        }
+        check_iterations(iterations)?;
         let keys = ClientKeys::derive(&prepare_password(password)?, &salt, iterations);
         Ok(Verifier { salt, iterations, stored_key: sha256(&keys.client_key.0), server_key: keys.server_key })
     }
@@ -117,10 +152,7 @@ pub struct VerifierError(pub(super) &'static str);
 
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verifier { salt, iterations, stored_key, server_key } = self;
-        let (salt, stored, server) =
-            (BASE64.encode(salt), BASE64.encode(stored_key.0), BASE64.encode(server_key.0));
-        write!(f, "{MARK}{iterations}:{salt}${stored}:{server}")
+        f.write_str(&print_line(MARK, self.iterations, &self.salt, [&self.stored_key, &self.server_key]))
     }
 }
 
@@ -135,26 +167,47 @@ impl FromStr for Verifier {
     type Err = VerifierError;
 
     fn from_str(text: &str) -> Result<Verifier, VerifierError> {
-        let parsed = (|| {
-            let (parameters, keys) = text.strip_prefix(MARK)?.split_once('$')?;
-            let (iterations, salt) = parameters.split_once(':')?;
-            let (stored_key, server_key) = keys.split_once(':')?;
-            let key = |text| Some(Key(BASE64.decode(text).ok()?.try_into().ok()?));
-            let salt = BASE64.decode(salt).ok().filter(|salt| (8..=64).contains(&salt.len()))?;
-            let iterations = iterations.parse().ok()?;
-            Some(Verifier { salt, iterations, stored_key: key(stored_key)?, server_key: key(server_key)? })
-        })();
-        let parsed =
-            parsed.ok_or(VerifierError("the form is SCRAM-SHA-256$iterations:salt$stored-key:server-key"))?;
-        if (FEWEST_ITERATIONS..=MOST_ITERATIONS).contains(&parsed.iterations) {
-            Ok(parsed)
-        } else {
-            Err(VerifierError("the iterations must be from 4,096 to 10,000,000"))
+        let form = VerifierError("the form is SCRAM-SHA-256$iterations:salt$stored-key:server-key");
+        let (iterations, salt, [stored_key, server_key]) = read_line(MARK, text).ok_or(form)?;
+        check_iterations(iterations)?;
+        if !(8..=64).contains(&salt.len()) {
+            return Err(VerifierError("the salt must have 8 to 64 bytes"));
         }
+        Ok(Verifier { salt, iterations, stored_key, server_key })
     }
 }
 
+fn check_iterations(iterations: u32) -> Result<(), VerifierError> {
+    if (FEWEST_ITERATIONS..=MOST_ITERATIONS).contains(&iterations) {
+        Ok(())
+    } else {
+        Err(VerifierError("the iterations must be from 4,096 to 10,000,000"))
+    }
+}
+
+fn print_line(mark: &str, iterations: u32, salt: &[u8], keys: [&Key; 2]) -> Zeroizing<String> {
+    // Room for all of it at once: a growing string leaves copies behind that nobody wipes.
+    let length = mark.len() + 10 + salt.len().div_ceil(3) * 4 + 2 * 44 + 3;
+    let mut text = Zeroizing::new(String::with_capacity(length));
+    text.push_str(mark);
+    text.push_str(&iterations.to_string());
+    for (separator, bytes) in [(':', salt), ('$', &keys[0].0), (':', &keys[1].0)] {
+        text.push(separator);
+        BASE64.encode_string(bytes, &mut text);
+    }
+    text
+}
+
+fn read_line(mark: &str, text: &str) -> Option<(u32, Vec<u8>, [Key; 2])> {
+    let (parameters, keys) = text.strip_prefix(mark)?.split_once('$')?;
+    let (iterations, salt) = parameters.split_once(':')?;
+    let (first, second) = keys.split_once(':')?;
+    let key = |text| Some(Key(Zeroizing::new(BASE64.decode(text).ok()?)[..].try_into().ok()?));
+    Some((iterations.parse().ok()?, BASE64.decode(salt).ok()?, [key(first)?, key(second)?]))
+}
+
 pub(super) const MARK: &str = "SCRAM-SHA-256$";
+const CLIENT_MARK: &str = "SCRAM-SHA-256-CLIENT$";
 
 #[cfg(test)]
 mod tests {
@@ -189,5 +242,22 @@ mod tests {
         assert!(Verifier::new("a\u{7}b", 4096).is_err());
         assert!(Verifier::new("pencil", 1).is_err());
         assert!(!format!("{:?}", good.parse::<Verifier>().unwrap()).contains(&good[30..40]));
+    }
+
+    #[test]
+    fn client_keys_are_read_as_they_are_written_and_not_shown_by_accident() {
+        let keys = ClientKeys::derive("pencil", b"salt", 4096);
+        let text = keys.to_text();
+        let again: ClientKeys = format!("{}\n", *text).parse().unwrap();
+        assert_eq!(again.to_text(), text);
+        assert!(
+            again.are_for(b"salt", 4096) && !again.are_for(b"salt", 4097) && !again.are_for(b"sal", 4096)
+        );
+        assert_eq!(format!("{keys:?}"), "ClientKeys { iterations: 4096, .. }");
+        for bad in ["", &text[1..], &text[..text.len() - 1], &text.replace("4096", "4095")] {
+            assert!(bad.parse::<ClientKeys>().is_err(), "{bad}");
+        }
+        // A server's verifier is no client's key.
+        assert!(Verifier::new("pencil", 4096).unwrap().to_string().parse::<ClientKeys>().is_err());
     }
 }

@@ -196,7 +196,12 @@ fn unescape(text: &str) -> Option<String> {
         rest = &after[2..];
     }
     user.push_str(rest);
-    (1..=LONGEST_USER).contains(&user.len()).then_some(user)
+    is_user(&user).then_some(user)
+}
+
+/// Whether a user's name has a length that is taken.
+pub(super) fn is_user(name: &str) -> bool {
+    (1..=LONGEST_USER).contains(&name.len())
 }
 
 #[cfg(test)]

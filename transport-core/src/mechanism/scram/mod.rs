@@ -23,7 +23,7 @@ mod server;
 pub use accounts::{AccountStore, Accounts, Lookup};
 pub use client::ScramClient;
 pub use file::{PasswordFile, PasswordFileError};
-pub use keys::{DEFAULT_ITERATIONS, Verifier, VerifierError};
+pub use keys::{ClientKeys, DEFAULT_ITERATIONS, Verifier, VerifierError};
 pub use server::ScramServer;
 
 const PLAIN_NAME: &str = "SCRAM-SHA-256";
