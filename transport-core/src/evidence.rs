@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use smallvec::SmallVec;
 
+use crate::peer_process::PeerProcess;
+
 /// What the transport itself proved about the peer, before any message was exchanged.
 ///
 /// A transport is the verifier of what it puts here: plain data, which anyone can build, but which only becomes an
@@ -24,12 +26,13 @@ pub struct Evidence {
     protection: Protection,
     proofs: SmallVec<[Proof; 1]>,
     channel_binding: Option<Arc<ChannelBinding>>,
+    process: Option<PeerProcess>,
 }
 
 impl Evidence {
     /// Evidence without any proof, over a stream with the given protection.
     pub fn new(protection: Protection) -> Evidence {
-        Evidence { protection, proofs: SmallVec::new(), channel_binding: None }
+        Evidence { protection, proofs: SmallVec::new(), channel_binding: None, process: None }
     }
 
     /// Adds something that the transport proved.
@@ -46,6 +49,13 @@ impl Evidence {
         self
     }
 
+    /// Sets the process at the other end.
+    #[must_use]
+    pub fn with_process(mut self, process: PeerProcess) -> Evidence {
+        self.process = Some(process);
+        self
+    }
+
     /// How well the stream hides and guards its bytes.
     pub fn protection(&self) -> Protection {
         self.protection
@@ -59,6 +69,11 @@ impl Evidence {
     /// The value that ties an authentication to this very stream, if the transport has one.
     pub fn channel_binding(&self) -> Option<&ChannelBinding> {
         self.channel_binding.as_deref()
+    }
+
+    /// The process at the other end, if the kernel told.
+    pub fn process(&self) -> Option<&PeerProcess> {
+        self.process.as_ref()
     }
 }
 
@@ -114,7 +129,8 @@ pub struct PeerCredentials {
     pub uid: u32,
     /// The effective (primary) group id at that moment.
     pub gid: u32,
-    /// The process id at that moment. A pid can be used again by another process: never decide by it.
+    /// The process id at that moment. A pid can be used again by another process: never decide by it. What stays
+    /// with the process is [`PeerProcess`].
     pub pid: Option<i32>,
 }
 

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use crate::evidence::{Evidence, PeerCredentials, Proof};
+use crate::peer_process::PeerProcess;
 
 /// Who the peer has proven to be: a principal and the proofs for it.
 ///
@@ -31,6 +32,7 @@ pub struct Identity {
 struct Inner {
     principal: Principal,
     proofs: Vec<Proof>,
+    process: Option<PeerProcess>,
 }
 
 impl Identity {
@@ -38,7 +40,8 @@ impl Identity {
     pub(crate) fn new(evidence: &Evidence, proofs: &[Proof]) -> Identity {
         let proofs: Vec<Proof> = proofs.iter().chain(evidence.proofs()).cloned().collect();
         let principal = Principal::of(&proofs);
-        Identity { inner: Arc::new(Inner { principal, proofs }) }
+        let process = evidence.process().cloned();
+        Identity { inner: Arc::new(Inner { principal, proofs, process }) }
     }
 
     /// The one name that stands for this peer.
@@ -57,6 +60,12 @@ impl Identity {
             Proof::Unix(credentials) => Some(*credentials),
             _ => None,
         })
+    }
+
+    /// The process at the other end, on transports and kernels that tell (`unix` since Linux 6.5). Two identities are
+    /// equal without regard to it.
+    pub fn process(&self) -> Option<&PeerProcess> {
+        self.inner.process.as_ref()
     }
 }
 

@@ -21,6 +21,7 @@ mod address;
 mod claims;
 mod connect;
 mod connection;
+mod descriptors;
 mod events;
 mod evidence;
 pub mod framing;
@@ -35,6 +36,7 @@ mod listen;
 pub mod mechanism;
 pub mod mem;
 mod message;
+mod peer_process;
 mod policy;
 pub mod secret_file;
 mod server;
@@ -46,6 +48,7 @@ pub use address::{Address, AddressError, AddressProblem, Location};
 pub use claims::Claims;
 pub use connect::{ConfigError, Connect, ConnectError};
 pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
+pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};
 pub use events::{EventOrGap, Events};
 pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};
 pub use framing::{Framing, FramingError, Role, Token};
@@ -55,10 +58,11 @@ pub use limits::Limits;
 pub use listen::{Listen, ListenError};
 pub use mechanism::{Mechanism, Refusal};
 pub use message::{Message, MessageRef};
+pub use peer_process::PeerProcess;
 pub use policy::{Denied, Policy, PolicyError};
 pub use server::{Drained, RawConnection, RawServer, Server, ServerEvent, ServerEvents, ServerHandle};
 pub use transport::{
-    BoxFuture, BoxRead, BoxStream, BoxWrite, Established, Incoming, Listener, ReadHalf, Source, Stream,
-    Transport, TransportError, Transports, UnknownScheme,
+    BoxFuture, BoxRead, BoxStream, BoxWrite, Established, HandOver, Incoming, Listener, ReadHalf, Source,
+    Stream, Transport, TransportError, Transports, UnknownScheme, WriteHalf,
 };
 pub use write_buffer::{SHARE_FROM, WriteBuffer};

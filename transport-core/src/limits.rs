@@ -52,6 +52,9 @@ pub struct Limits {
     /// Most bytes that arrived at all connections of one listener and were not yet received by the
     /// application. Beyond it the connection that holds most of them is closed. Default 256 MiB.
     pub unread_per_listener: usize,
+    /// Most descriptors that one message may bring, at most 253. With 0 descriptors are not passed at all, either way:
+    /// both sides must set it, over a Unix socket. Default 0.
+    pub descriptors: usize,
 }
 
 impl Default for Limits {
@@ -71,6 +74,7 @@ impl Default for Limits {
             dead_after: Duration::from_secs(90),
             close_time: Duration::from_secs(2),
             unread_per_listener: 256 << 20,
+            descriptors: 0,
         }
     }
 }
@@ -104,6 +108,7 @@ setters! {
     with_dead_after sets dead_after: Duration;
     with_close_time sets close_time: Duration;
     with_unread_per_listener sets unread_per_listener: usize;
+    with_descriptors sets descriptors: usize;
 }
 
 /// What each part of a message counts on top of its bytes: a million empty parts are not free.

@@ -33,6 +33,8 @@ pub struct Listen {
     limits: Limits,
     danger_plaintext: bool,
     spin: Duration,
+    /// Listens already.
+    listener: Option<Box<dyn Listener>>,
 }
 
 impl Listen {
@@ -51,7 +53,14 @@ impl Listen {
             limits: Limits::default(),
             danger_plaintext: false,
             spin: Duration::ZERO,
+            listener: None,
         }
+    }
+
+    /// With a listener that there is already: one that a service manager made, or another process has handed over.
+    pub fn on(listener: Box<dyn Listener>) -> Listen {
+        let address = listener.local_address().clone();
+        Listen { listener: Some(listener), ..Listen::new(&Transports::new(), address) }
     }
 
     /// Who may in. Default: nobody.
@@ -128,8 +137,13 @@ impl Listen {
                 return Err(ConfigError::MechanismTwice { name: mechanism.name() }.into());
             }
         }
-        let transport = Arc::clone(self.transports.lookup(address.scheme())?);
-        let listener = transport.listen(&address).await?;
+        let listener = match self.listener {
+            Some(listener) => listener,
+            None => {
+                let transport = Arc::clone(self.transports.lookup(address.scheme())?);
+                transport.listen(&address).await?
+            }
+        };
         for mechanism in &self.mechanisms {
             check_protection(&**mechanism, listener.protection(), self.danger_plaintext)?;
         }

@@ -112,6 +112,12 @@ impl Policy {
         Policy::uid(rustix::process::geteuid().as_raw())
     }
 
+    /// Allows processes that the kernel says run as the user of this process or as root: for a server whose socket a
+    /// service manager may have made, since that is then who is seen to listen.
+    pub fn same_user_or_root() -> Policy {
+        Policy::same_user().or(Policy::uid(0))
+    }
+
     /// Allows processes whose primary group is this one; supplementary groups do not count.
     ///
     /// The overflow gid 65534 never matches.

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::address::Address;
 use crate::claims::Claims;
+use crate::descriptors::{self, cannot_carry};
 use crate::evidence::{Evidence, Protection};
 
 /// A boxed future that can move between threads.
@@ -60,6 +61,22 @@ pub trait Listener: Send {
 
     /// How well its streams are guarded, as far as is known before a peer connects.
     fn protection(&self) -> Protection;
+
+    /// What another process needs to go on with this listener. The default: it cannot.
+    ///
+    /// The answer must not keep the listener alive.
+    fn hand_over(&self) -> Option<Weak<dyn HandOver>> {
+        None
+    }
+}
+
+/// What another process needs to go on with a [`Listener`].
+pub trait HandOver: Send + Sync {
+    /// The listening socket first, and what else belongs to it, such as a lock.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// Tells that another process has it now: whatever it left in the file system stays there when it is dropped.
+    fn release(&self);
 }
 
 /// An open byte stream.
@@ -79,6 +96,41 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         self.plain_socket().is_some_and(socket_has_bytes)
     }
 
+    /// Whether descriptors can be passed beside the bytes: over a Unix socket with nothing in between. Core asks before
+    /// it uses the two methods below; a wrapper forwards all three, or none.
+    fn carries_descriptors(&self) -> bool {
+        false
+    }
+
+    /// Reads as [`AsyncRead`] does, and appends the descriptors that came with the bytes, with close-on-exec set. A read
+    /// ends where bytes with descriptors end.
+    ///
+    /// # Errors
+    ///
+    /// When this stream carries none, or some could not be taken in; those that could are closed then.
+    fn poll_read_with_descriptors(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+        _descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(cannot_carry()))
+    }
+
+    /// Writes as [`AsyncWrite`] does, with descriptors that go with the first byte: all of them, or nothing was written.
+    ///
+    /// # Errors
+    ///
+    /// When this stream carries none.
+    fn poll_write_with_descriptors(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _bufs: &[IoSlice<'_>],
+        _descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(cannot_carry()))
+    }
+
     /// Splits the stream for use by two tasks. The default shares it behind a lock; a socket can do better.
     ///
     /// Dropping the outgoing half of a socket closes that direction; of other streams it may not, so use
@@ -95,9 +147,33 @@ pub trait ReadHalf: AsyncRead + Send + Unpin {
     fn has_arrived(&self) -> bool {
         false
     }
+
+    /// As [`Stream::poll_read_with_descriptors`].
+    fn poll_read_with_descriptors(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _buf: &mut ReadBuf<'_>,
+        _descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(cannot_carry()))
+    }
+}
+
+/// The outgoing half of a split [`Stream`].
+pub trait WriteHalf: AsyncWrite + Send + Unpin {
+    /// As [`Stream::poll_write_with_descriptors`].
+    fn poll_write_with_descriptors(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _bufs: &[IoSlice<'_>],
+        _descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(cannot_carry()))
+    }
 }
 
 impl<S: Stream + ?Sized> ReadHalf for tokio::io::ReadHalf<Box<S>> {}
+impl<S: Stream + ?Sized> WriteHalf for tokio::io::WriteHalf<Box<S>> {}
 
 /// Whether the kernel has bytes for the reader of a socket.
 pub(crate) fn socket_has_bytes(socket: impl AsFd) -> bool {
@@ -108,8 +184,8 @@ pub(crate) fn socket_has_bytes(socket: impl AsFd) -> bool {
 pub type BoxStream = Box<dyn Stream>;
 /// A boxed [`ReadHalf`].
 pub type BoxRead = Box<dyn ReadHalf>;
-/// The outgoing half of a split [`Stream`].
-pub type BoxWrite = Box<dyn AsyncWrite + Send + Unpin>;
+/// A boxed [`WriteHalf`].
+pub type BoxWrite = Box<dyn WriteHalf>;
 
 /// A boxed stream is a stream: for transports that wrap another one.
 impl Stream for BoxStream {
@@ -121,34 +197,109 @@ impl Stream for BoxStream {
         (**self).has_arrived()
     }
 
+    fn carries_descriptors(&self) -> bool {
+        (**self).carries_descriptors()
+    }
+
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        (**self).poll_read_with_descriptors(cx, buf, descriptors)
+    }
+
+    fn poll_write_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        (**self).poll_write_with_descriptors(cx, bufs, descriptors)
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         (*self).into_split()
     }
 }
 
-macro_rules! socket_stream {
-    ($($stream:ty, $read_half:ty;)*) => {$(
-        impl Stream for $stream {
-            fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
-                Some(self.as_fd())
-            }
+impl Stream for tokio::net::TcpStream {
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
 
-            fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-                let (read, write) = (*self).into_split();
-                (Box::new(read), Box::new(write))
-            }
-        }
-
-        impl ReadHalf for $read_half {
-            fn has_arrived(&self) -> bool {
-                socket_has_bytes(self.as_ref().as_fd())
-            }
-        }
-    )*};
+    fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
+        let (read, write) = (*self).into_split();
+        (Box::new(read), Box::new(write))
+    }
 }
-socket_stream! {
-    tokio::net::TcpStream, tokio::net::tcp::OwnedReadHalf;
-    tokio::net::UnixStream, tokio::net::unix::OwnedReadHalf;
+
+impl ReadHalf for tokio::net::tcp::OwnedReadHalf {
+    fn has_arrived(&self) -> bool {
+        socket_has_bytes(self.as_ref().as_fd())
+    }
+}
+
+impl WriteHalf for tokio::net::tcp::OwnedWriteHalf {}
+
+impl Stream for tokio::net::UnixStream {
+    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn carries_descriptors(&self) -> bool {
+        true
+    }
+
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        descriptors::poll_recv(self, cx, buf, descriptors)
+    }
+
+    fn poll_write_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        descriptors::poll_send(self, cx, bufs, descriptors)
+    }
+
+    fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
+        let (read, write) = (*self).into_split();
+        (Box::new(read), Box::new(write))
+    }
+}
+
+impl ReadHalf for tokio::net::unix::OwnedReadHalf {
+    fn has_arrived(&self) -> bool {
+        socket_has_bytes(self.as_ref().as_fd())
+    }
+
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        descriptors::poll_recv(self.as_ref(), cx, buf, descriptors)
+    }
+}
+
+impl WriteHalf for tokio::net::unix::OwnedWriteHalf {
+    fn poll_write_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        descriptors::poll_send(self.as_ref(), cx, bufs, descriptors)
+    }
 }
 
 /// A shared transport is a transport: what [`Transports::lookup`] gives can go into another table.

@@ -14,6 +14,7 @@ use crate::stream::establish;
 pub(crate) struct UnixListener {
     listener: TokioListener,
     local: Address,
+    hold_process: bool,
     /// Removed when the listener ends.
     _file: Option<SocketFile>,
 }
@@ -22,7 +23,12 @@ pub(crate) struct UnixListener {
 const BACKLOG: i32 = 4096;
 
 impl UnixListener {
-    pub(crate) fn bind(place: Place, mode: u32, local: Address) -> io::Result<UnixListener> {
+    pub(crate) fn bind(
+        place: Place,
+        mode: u32,
+        hold_process: bool,
+        local: Address,
+    ) -> io::Result<UnixListener> {
         let mut file = place.file().map(SocketFile::claim).transpose()?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
@@ -33,14 +39,14 @@ impl UnixListener {
         }
         socket.listen(BACKLOG)?;
         let listener = TokioListener::from_std(socket.into())?;
-        Ok(UnixListener { listener, local, _file: file })
+        Ok(UnixListener { listener, local, hold_process, _file: file })
     }
 }
 
 impl Listener for UnixListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let (stream, _unnamed) = ready!(self.listener.poll_accept(cx))?;
-        Poll::Ready(establish(stream).map(Incoming::Established))
+        Poll::Ready(establish(stream, self.hold_process).map(Incoming::Established))
     }
 
     fn local_address(&self) -> &Address {

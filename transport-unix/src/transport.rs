@@ -42,7 +42,7 @@ impl Transport for UnixTransport {
             Place::mode(address)?; // it is for the listening side, but a wrong one is a mistake all the same
             let path = Place::of(address)?.to_path();
             let connected = connect(&path).await;
-            let established = connected.and_then(establish);
+            let established = connected.and_then(|stream| establish(stream, self.config.hold_process));
             established.map_err(|error| TransportError::io(format!("connect to {address}"), error))
         })
     }
@@ -54,7 +54,7 @@ impl Transport for UnixTransport {
         Box::pin(async move {
             let place = Place::of(address)?;
             let mode = Place::mode(address)?.unwrap_or(self.config.mode);
-            let listener = UnixListener::bind(place, mode, address.clone());
+            let listener = UnixListener::bind(place, mode, self.config.hold_process, address.clone());
             let listener =
                 listener.map_err(|error| TransportError::io(format!("listen at {address}"), error))?;
             Ok(Box::new(listener) as Box<dyn Listener>)

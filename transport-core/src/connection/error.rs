@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::descriptors::DescriptorError;
 use crate::framing::{FramingError, UnencodableError};
 
 /// Why a message could not be sent.
 ///
-/// After any of these but [`Unencodable`](SendError::Unencodable) the connection is of no more use for sending, and it
+/// After any of these but [`Unencodable`](SendError::Unencodable) and [`Descriptors`](SendError::Descriptors) the connection is of no more use for sending, and it
 /// is unknown how many of the messages sent before have arrived.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -16,6 +17,9 @@ pub enum SendError {
     /// The framing cannot carry this message; nothing of it was sent, and the connection goes on.
     #[error(transparent)]
     Unencodable(#[from] UnencodableError),
+    /// The descriptors cannot go with this message; nothing of it was sent, and the connection goes on.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
     /// The peer took no byte for this long.
     #[error("the peer took no byte for {0:?}")]
     Stalled(Duration),
@@ -34,6 +38,9 @@ pub enum RecvError {
     /// The peer broke the framing's protocol or a limit, or went silent.
     #[error(transparent)]
     Framing(#[from] FramingError),
+    /// The peer sent more descriptors with a message than this side takes.
+    #[error("the peer broke the agreement on descriptors")]
+    Descriptors(#[source] DescriptorError),
     /// The stream ended in the middle of a message, which is dropped.
     #[error("the stream ended in the middle of a message")]
     Truncated,

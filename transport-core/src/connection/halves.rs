@@ -8,11 +8,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
 
 use super::error::{RecvError, SendError};
@@ -21,6 +24,7 @@ use super::life::Life;
 use super::outbound::{Outbound, Writer};
 use super::{About, Connection, Pipe};
 use crate::claims::Claims;
+use crate::descriptors;
 use crate::framing::Control;
 use crate::identity::Identity;
 use crate::message::{Message, MessageRef};
@@ -51,6 +55,8 @@ struct ReadEnd {
 
 struct Shared {
     about: Arc<About>,
+    /// How many descriptors the peer takes with a message; 0 where none are passed.
+    most_descriptors: usize,
     queue: Mutex<Queue>,
     /// Notified whenever the flusher has taken the queue, has ended, or has failed.
     progress: Notify,
@@ -81,12 +87,14 @@ const BURST: Duration = Duration::from_micros(10);
 const INLINE_WRITE: usize = 64 << 10;
 
 pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
+    let most_descriptors = connection.most_descriptors();
     let Connection { inbound, pipe, about, spin: _ } = connection;
     let Pipe { stream, outbound, writer, life } = pipe;
     let (read, write) = stream.into_split();
     let out = Out { io: write, writer, life: life.share(), writing: WriteBuffer::new() };
     let queue = Queue { outbound, out: Some(out), last_write: None, error: None };
-    let shared = Arc::new(Shared { about, queue: Mutex::new(queue), progress: Notify::new() });
+    let shared =
+        Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), progress: Notify::new() });
     let left_over = !shared.lock().outbound.buffer.is_empty();
     if left_over {
         shared.start_flusher(&mut shared.lock());
@@ -189,6 +197,48 @@ impl Sender {
         let time = self.shared.about.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
+    }
+
+    /// See [`Connection::most_descriptors`].
+    pub fn most_descriptors(&self) -> usize {
+        self.shared.most_descriptors
+    }
+
+    /// Sends a message and descriptors that belong to it, after everything queued, and waits until the kernel has taken
+    /// them; see [`Connection::send_with_descriptors`]. Other senders' messages gather meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the message goes out as a whole with its descriptors, or not at all.
+    pub async fn send_with_descriptors(
+        &self,
+        message: impl Into<MessageRef<'_>>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let message = message.into();
+        if descriptors.is_empty() {
+            return self.send(message).await;
+        }
+        descriptors::check(descriptors.len(), self.shared.most_descriptors)?;
+        let mut message_bytes = WriteBuffer::new();
+        let mut encoded = Ok(());
+        let mut out = None;
+        self.wait_until(|queue| {
+            let written = queue.is_written();
+            if written {
+                encoded = queue.outbound.encoder.encode(message, &mut message_bytes);
+                out = queue.out.take();
+            }
+            written
+        })
+        .await?;
+        let mut turn = Turn { shared: &self.shared, out };
+        encoded?;
+        turn.write(message_bytes, descriptors).await
     }
 
     async fn wait_until(&self, mut ready: impl FnMut(&mut Queue) -> bool) -> Result<(), SendError> {
@@ -305,9 +355,64 @@ impl Shared {
     }
 }
 
+/// One sender's turn to write by itself, while the others' messages gather.
+struct Turn<'a> {
+    shared: &'a Arc<Shared>,
+    /// Absent when writing has failed.
+    out: Option<Out>,
+}
+
+impl Turn<'_> {
+    async fn write(
+        &mut self,
+        mut bytes: WriteBuffer,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let Some(out) = &mut self.out else { return Err(closed()) };
+        let written = poll_fn(|cx| {
+            let Out { io, writer, life, writing } = &mut *out;
+            if !bytes.is_empty() {
+                let write = |bufs: &[IoSlice<'_>], cx: &mut Context<'_>| {
+                    io.poll_write_with_descriptors(cx, bufs, descriptors)
+                };
+                ready!(writer.poll_write_first(&mut bytes, write, life, cx))?;
+                // From here on the rest goes out, by the flusher if this future is dropped.
+                *writing = std::mem::take(&mut bytes);
+            }
+            writer.poll_flush(writing, io, life, cx)
+        });
+        let written = written.await;
+        if let Err(error) = &written {
+            self.out = None;
+            self.shared.fail(error.clone());
+        }
+        written
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(out) = self.out.take() else { return };
+        let mut queue = self.shared.lock();
+        let left_over = !out.writing.is_empty() || !queue.outbound.buffer.is_empty();
+        queue.out = Some(out);
+        // Without a runtime nobody writes any more.
+        if left_over && tokio::runtime::Handle::try_current().is_ok() {
+            self.shared.start_flusher(&mut queue);
+        }
+        drop(queue);
+        self.shared.progress.notify_waiters();
+    }
+}
+
 /// The flusher: writes until there is nothing left, and gives the stream back.
 async fn flush(shared: Arc<Shared>, mut out: Out) {
     loop {
+        // What a turn left behind, and then what was queued.
+        let Out { io, writer, life, writing } = &mut out;
+        if let Err(error) = poll_fn(|cx| writer.poll_flush(writing, io, life, cx)).await {
+            return shared.fail(error);
+        }
         {
             let mut queue = shared.lock();
             if queue.outbound.buffer.is_empty() {
@@ -321,10 +426,6 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
         }
         // Room again: the senders fill the queue while this task writes.
         shared.progress.notify_waiters();
-        let Out { io, writer, life, writing } = &mut out;
-        if let Err(error) = poll_fn(|cx| writer.poll_flush(writing, io, life, cx)).await {
-            return shared.fail(error);
-        }
     }
 }
 
@@ -361,6 +462,19 @@ impl Receiver {
         }
     }
 
+    /// Receives the next message and the descriptors that came with it; see [`Connection::recv_with_descriptors`].
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_with_descriptors(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, RecvError> {
+        poll_fn(|cx| self.inbound.poll_recv_with_descriptors(&mut self.end, cx)).await
+    }
+
     /// Receives up to `max` messages; see [`Connection::recv_many`].
     ///
     /// # Errors
@@ -392,10 +506,21 @@ impl Receiver {
 }
 
 impl Link for ReadEnd {
-    type Read = BoxRead;
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.read).poll_read(cx, buf)
+    }
 
-    fn reader(&mut self) -> (&mut BoxRead, &Life) {
-        (&mut self.read, &self.life)
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        self.read.poll_read_with_descriptors(cx, buf, descriptors)
+    }
+
+    fn life(&self) -> &Life {
+        &self.life
     }
 
     fn has_arrived(&self) -> bool {

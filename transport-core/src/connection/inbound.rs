@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::alarm::{Alarm, now};
+use super::arriving::Arriving;
 use super::error::{Cut, RecvError};
 use super::life::Life;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
@@ -31,17 +32,30 @@ pub(super) struct Inbound {
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
     ended: bool,
     /// An error that came behind messages, which were delivered first.
-    late_error: Option<FramingError>,
+    late_error: Option<Box<RecvError>>,
     alarm: Alarm,
+    /// Present where descriptors may come.
+    arriving: Option<Box<Arriving>>,
 }
+
+/// A message and the descriptors that came with it.
+type WithDescriptors = (Message, Vec<OwnedFd>);
 
 /// What [`Inbound`] needs of the connection around it.
 pub(super) trait Link {
-    /// Where bytes come from.
-    type Read: AsyncRead + Unpin + ?Sized;
+    /// Reads from the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>>;
 
-    /// The stream to read from, and the tie to the server.
-    fn reader(&mut self) -> (&mut Self::Read, &Life);
+    /// Reads from the stream, with the descriptors that come along.
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>>;
+
+    /// The tie to the server.
+    fn life(&self) -> &Life;
 
     /// Whether bytes wait in the kernel although the last read found none.
     fn has_arrived(&self) -> bool;
@@ -63,7 +77,13 @@ const SMALL_READS: u32 = 16;
 const IDLE: Duration = Duration::from_secs(30);
 
 impl Inbound {
-    pub(super) fn new(decoder: Box<dyn MessageDecoder>, input: BytesMut) -> Inbound {
+    /// With `descriptors`, so many may come with a message.
+    pub(super) fn new(
+        decoder: Box<dyn MessageDecoder>,
+        input: BytesMut,
+        descriptors: Option<usize>,
+    ) -> Inbound {
+        let arriving = descriptors.map(|limit| Box::new(Arriving::new(limit, input.len())));
         Inbound {
             decoder,
             input,
@@ -74,12 +94,27 @@ impl Inbound {
             ended: false,
             late_error: None,
             alarm: Alarm::default(),
+            arriving,
         }
     }
 
-    /// The next message, or the end as `Some(None)`, if its bytes have arrived already.
+    /// Whether descriptors may come.
+    pub(super) fn takes_descriptors(&self) -> bool {
+        self.arriving.is_some()
+    }
+
+    /// The next message, or the end as `Some(None)`, if its bytes have arrived already. Descriptors of it are closed.
     #[inline]
     pub(super) fn try_recv<L: Link>(&mut self, link: &mut L) -> Result<Option<Option<Message>>, RecvError> {
+        let received = self.next(link)?;
+        if self.arriving.is_some() && matches!(received, Some(Some(_))) {
+            drop(self.descriptors_of_message()?);
+        }
+        Ok(received)
+    }
+
+    #[inline]
+    fn next<L: Link>(&mut self, link: &mut L) -> Result<Option<Option<Message>>, RecvError> {
         if self.ended {
             return self.after_end().map(|()| Some(None));
         }
@@ -108,6 +143,34 @@ impl Inbound {
         }
     }
 
+    /// As [`poll_recv`](Inbound::poll_recv), with the message's descriptors.
+    pub(super) fn poll_recv_with_descriptors<L: Link>(
+        &mut self,
+        link: &mut L,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<WithDescriptors>, RecvError>> {
+        loop {
+            if let Some(received) = self.next(link)? {
+                let Some(message) = received else { return Poll::Ready(Ok(None)) };
+                return Poll::Ready(self.descriptors_of_message().map(|own| Some((message, own))));
+            }
+            if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// The descriptors of the message that was decoded last.
+    #[cold]
+    fn descriptors_of_message(&mut self) -> Result<Vec<OwnedFd>, RecvError> {
+        let undecoded = self.input.len() + self.decoder.held_bytes();
+        match self.arriving.as_mut().map(|arriving| arriving.of_message(undecoded)) {
+            Some(Err(error)) => Err(self.end_with(RecvError::Descriptors(error))),
+            Some(Ok(own)) => Ok(own),
+            None => Ok(Vec::new()),
+        }
+    }
+
     pub(super) fn poll_recv_many<L: Link>(
         &mut self,
         link: &mut L,
@@ -115,6 +178,9 @@ impl Inbound {
         max: usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
+        if self.arriving.is_some() {
+            return self.poll_one_by_one(link, cx, max, &mut |message| messages.push(message));
+        }
         let before = messages.len();
         self.poll_batch(link, cx, |decoder, input, count| {
             let decoded = decoder.decode_many(input, messages, max - *count);
@@ -129,6 +195,9 @@ impl Inbound {
         visit: &mut impl FnMut(MessageRef<'_>),
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
+        if self.arriving.is_some() {
+            return self.poll_one_by_one(link, cx, usize::MAX, &mut |message| visit((&message).into()));
+        }
         self.poll_batch(link, cx, |decoder, input, count| {
             decoder.decode_each(input, &mut |message| {
                 *count += 1;
@@ -163,7 +232,7 @@ impl Inbound {
                 }
                 Err(error) if count > 0 => {
                     self.ended = true;
-                    self.late_error = Some(error);
+                    self.late_error = Some(Box::new(error.into()));
                     return Poll::Ready(Ok(count));
                 }
                 Err(error) => return Poll::Ready(Err(self.end_with(error))),
@@ -171,10 +240,38 @@ impl Inbound {
         }
     }
 
+    /// As [`poll_batch`](Inbound::poll_batch) where descriptors may come: each message must be seen to end, so that it
+    /// is known which were its own.
+    fn poll_one_by_one<L: Link>(
+        &mut self,
+        link: &mut L,
+        cx: &mut Context<'_>,
+        max: usize,
+        take: &mut dyn FnMut(Message),
+    ) -> Poll<Result<usize, RecvError>> {
+        let Some(first) = ready!(self.poll_recv(link, cx))? else {
+            return Poll::Ready(Ok(0));
+        };
+        take(first);
+        let mut count = 1;
+        while count < max {
+            match self.try_recv(link) {
+                Ok(Some(Some(message))) => take(message),
+                Ok(Some(None) | None) => break,
+                Err(error) => {
+                    self.late_error = Some(Box::new(error));
+                    break;
+                }
+            }
+            count += 1;
+        }
+        Poll::Ready(Ok(count))
+    }
+
     /// Nothing more comes, but perhaps the reason.
     #[cold]
     fn after_end(&mut self) -> Result<(), RecvError> {
-        self.late_error.take().map_or(Ok(()), |error| Err(error.into()))
+        self.late_error.take().map_or(Ok(()), |error| Err(*error))
     }
 
     /// Reads once; `Continue` when there may be something to decode, `Break` at the end.
@@ -183,12 +280,18 @@ impl Inbound {
         link: &mut L,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ControlFlow<()>, RecvError>> {
+        if let Some(Err(error)) = self.arriving.as_ref().map(|arriving| arriving.check_unfinished()) {
+            return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error))));
+        }
         loop {
             link.before_read(cx);
-            let (io, life) = link.reader();
-            match self.poll_fill(io, cx) {
+            let mut came = Vec::new();
+            let descriptors = self.arriving.is_some().then_some(&mut came);
+            let filled = self.poll_fill(&mut Reader { link: &mut *link, descriptors }, cx);
+            let life = link.life();
+            match filled {
                 Poll::Ready(Ok(0)) => {
-                    self.ended = true;
+                    self.end();
                     let cut = self.decoder.is_mid_message(&self.input);
                     return Poll::Ready(if cut {
                         Err(RecvError::Truncated)
@@ -196,7 +299,12 @@ impl Inbound {
                         Ok(ControlFlow::Break(()))
                     });
                 }
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(Ok(length)) => {
+                    if let Some(arriving) = &mut self.arriving
+                        && let Err(error) = arriving.add(length, came)
+                    {
+                        return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error))));
+                    }
                     return Poll::Ready(match self.heard(life) {
                         Some(cut) => Err(self.end_with(RecvError::Cut(cut))),
                         None => Ok(ControlFlow::Continue(())),
@@ -324,8 +432,15 @@ impl Inbound {
     }
 
     fn end_with(&mut self, error: impl Into<RecvError>) -> RecvError {
-        self.ended = true;
+        self.end();
         error.into()
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        if let Some(arriving) = &mut self.arriving {
+            arriving.close_all();
+        }
     }
 
     /// What the traffic needed goes back, but for bytes of an unfinished message.
@@ -334,6 +449,26 @@ impl Inbound {
         self.small_reads = 0;
         self.most_held = self.input.len();
         self.input = if self.input.is_empty() { BytesMut::new() } else { BytesMut::from(&self.input[..]) };
+    }
+}
+
+/// The stream of a [`Link`] as something to read from; descriptors are taken where there is a place for them.
+struct Reader<'a, L> {
+    link: &'a mut L,
+    descriptors: Option<&'a mut Vec<OwnedFd>>,
+}
+
+impl<L: Link> AsyncRead for Reader<'_, L> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Reader { link, descriptors } = &mut *self;
+        match descriptors {
+            None => link.poll_read(cx, buf),
+            Some(descriptors) => link.poll_read_with_descriptors(cx, buf, descriptors),
+        }
     }
 }
 

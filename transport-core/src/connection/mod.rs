@@ -1,6 +1,7 @@
 //! Authenticated connections: messages in, messages out, and who the peer is.
 
 mod alarm;
+mod arriving;
 mod error;
 mod halves;
 mod inbound;
@@ -11,21 +12,26 @@ mod tracked;
 
 use std::fmt;
 use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio_util::codec::{Framed, FramedParts};
 
 use crate::claims::Claims;
+use crate::descriptors;
 use crate::evidence::Protection;
 use crate::framing::{Control, FramedCodec, Halves};
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::message::{Message, MessageRef};
 use crate::transport::{BoxStream, Source};
+use crate::write_buffer::WriteBuffer;
 
 use inbound::{Inbound, Link};
 use outbound::{Outbound, Writer};
@@ -95,6 +101,14 @@ struct About {
     /// The two limits that ending a connection needs; all of them would make each connection larger.
     write_time: Duration,
     close_time: Duration,
+}
+
+impl About {
+    /// How many descriptors the peer takes with a message, where they are passed at all.
+    fn taken_by_peer(&self) -> usize {
+        // The handshake has read it already.
+        descriptors::taken_by_peer(&self.claims).unwrap_or(0)
+    }
 }
 
 impl Connection {
@@ -232,6 +246,71 @@ impl Connection {
         poll_fn(|cx| self.inbound.poll_recv_each(&mut self.pipe, &mut visit, cx)).await
     }
 
+    /// How many descriptors the peer takes with a message: 0 unless both sides have set
+    /// [`Limits::descriptors`], and the stream is a Unix socket with nothing in between.
+    pub fn most_descriptors(&self) -> usize {
+        if self.inbound.takes_descriptors() { self.about.taken_by_peer() } else { 0 }
+    }
+
+    /// Sends a message and descriptors that belong to it, after everything queued.
+    ///
+    /// The peer gets descriptors of its own to the same open files, whatever becomes of these.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Descriptors`] when there are more than [`most_descriptors`](Connection::most_descriptors); see
+    /// [`SendError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the message goes out as a whole with its descriptors, or not at all.
+    pub async fn send_with_descriptors(
+        &mut self,
+        message: impl Into<MessageRef<'_>>,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        if descriptors.is_empty() {
+            return self.send(message).await;
+        }
+        descriptors::check(descriptors.len(), self.most_descriptors())?;
+        let mut message_bytes = WriteBuffer::new();
+        self.pipe.outbound.encoder.encode(message.into(), &mut message_bytes)?;
+        poll_fn(|cx| {
+            ready!(self.pipe.poll_flush(cx))?;
+            let Pipe { stream, outbound, writer, life } = &mut self.pipe;
+            let write = |bufs: &[IoSlice<'_>], cx: &mut Context<'_>| {
+                stream.poll_write_with_descriptors(cx, bufs, descriptors)
+            };
+            ready!(writer.poll_write_first(&mut message_bytes, write, life, cx))?;
+            // The rest goes out whatever becomes of this future.
+            outbound.buffer = std::mem::take(&mut message_bytes);
+            Poll::Ready(Ok::<_, SendError>(()))
+        })
+        .await?;
+        self.flush().await
+    }
+
+    /// Receives the next message and the descriptors that came with it, which have close-on-exec set; `None` as
+    /// [`recv`](Connection::recv).
+    ///
+    /// The other ways to receive close them.
+    ///
+    /// # Errors
+    ///
+    /// See [`RecvError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Security
+    ///
+    /// A descriptor is whatever the peer says it is not: check what it refers to, and that operations on it cannot
+    /// block, before it is used.
+    pub async fn recv_with_descriptors(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, RecvError> {
+        poll_fn(|cx| self.inbound.poll_recv_with_descriptors(&mut self.pipe, cx)).await
+    }
+
     /// Splits the connection for use by different tasks; [`Sender`] can be cloned for many of them.
     pub fn split(self) -> (Sender, Receiver) {
         halves::split(self)
@@ -301,8 +380,10 @@ impl Connection {
             close_time: limits.close_time,
         };
         let outbound = Outbound::new(complete.halves.encoder, limits);
+        // Spinning reads the socket itself, which would drop descriptors.
+        let spin = if complete.descriptors.is_some() { Duration::ZERO } else { spin };
         Connection {
-            inbound: Inbound::new(complete.halves.decoder, input),
+            inbound: Inbound::new(complete.halves.decoder, input, complete.descriptors),
             pipe: Pipe { stream, outbound, writer: Writer::new(limits), life },
             about: Arc::new(about),
             spin,
@@ -337,10 +418,21 @@ impl Pipe {
 }
 
 impl Link for Pipe {
-    type Read = BoxStream;
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
 
-    fn reader(&mut self) -> (&mut BoxStream, &Life) {
-        (&mut self.stream, &self.life)
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        self.stream.poll_read_with_descriptors(cx, buf, descriptors)
+    }
+
+    fn life(&self) -> &Life {
+        &self.life
     }
 
     fn has_arrived(&self) -> bool {

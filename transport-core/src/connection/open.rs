@@ -45,6 +45,9 @@ pub(crate) async fn open(
 ) -> Result<Opened, Unopened> {
     let Established { mut stream, evidence, claims, source } = established;
     let mut handshake = Handshake::new(Arc::clone(config), evidence, claims);
+    if stream.carries_descriptors() {
+        handshake.offer_descriptors();
+    }
     let mut input = BytesMut::new();
     let mut out = WriteBuffer::new();
     let exchange = exchange(&mut stream, &mut handshake, &mut input, &mut out, place);
@@ -103,7 +106,7 @@ async fn exchange(
             }
             Progress::More => {
                 write_all(stream, out).await?;
-                if read_some(stream, input).await? == 0 {
+                if read_some(stream, input, handshake.room(input)).await? == 0 {
                     return Err(HandshakeError::Closed);
                 }
                 handshake.receive(input, out, now())?
@@ -121,11 +124,12 @@ async fn write_all(stream: &mut BoxStream, out: &mut WriteBuffer) -> io::Result<
     stream.flush().await
 }
 
-/// Reads what is there, at most 1 KiB, through the stack: a pending handshake holds only what has arrived.
-async fn read_some(stream: &mut BoxStream, input: &mut BytesMut) -> io::Result<usize> {
+/// Reads what is there, at most `most` bytes or 1 KiB, through the stack: a pending handshake holds only what has arrived.
+async fn read_some(stream: &mut BoxStream, input: &mut BytesMut, most: usize) -> io::Result<usize> {
     poll_fn(|cx| {
         let mut stack = [0; 1024];
-        let mut buffer = ReadBuf::new(&mut stack);
+        let room = most.min(stack.len());
+        let mut buffer = ReadBuf::new(&mut stack[..room]);
         ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
         input.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))

@@ -27,6 +27,9 @@ pub(super) struct Outbound {
 /// do not fit a Unix socket's buffer and cost cache.
 const WRITE_AT: usize = 128 << 10;
 
+/// So many slices go into one write.
+const MOST_SLICES: usize = 32;
+
 /// Answers to pings stop at this many queued bytes: a peer that floods pings without reading gets no more memory.
 const PONGS_UP_TO: usize = 64 << 10;
 
@@ -108,6 +111,25 @@ impl Writer {
         Poll::Ready(Ok(()))
     }
 
+    /// Writes the first bytes of the buffer by `write`, which takes something else along with them.
+    pub(super) fn poll_write_first(
+        &mut self,
+        buffer: &mut WriteBuffer,
+        mut write: impl FnMut(&[IoSlice<'_>], &mut Context<'_>) -> Poll<io::Result<usize>>,
+        life: &Life,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+        let used = buffer.fill_slices(&mut slices);
+        let written = write(&slices[..used], cx);
+        let written = ready!(self.guard(written, life, cx))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
+        }
+        buffer.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
     /// While the stream is not ready: watches the write deadline and orders to close.
     pub(super) fn guard<T>(
         &mut self,
@@ -143,7 +165,6 @@ fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
     if let Some(bytes) = buffer.as_single_slice() {
         return Pin::new(io).poll_write(cx, bytes);
     }
-    const MOST_SLICES: usize = 32;
     let mut slices = [IoSlice::new(&[]); MOST_SLICES];
     let used = buffer.fill_slices(&mut slices);
     if io.is_write_vectored() {

@@ -1,7 +1,7 @@
 //! A stream that keeps its place at its server.
 
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::error::Cut;
 use super::life::Life;
-use crate::transport::{BoxRead, BoxStream, BoxWrite, ReadHalf, Stream};
+use crate::transport::{BoxRead, BoxStream, BoxWrite, ReadHalf, Stream, WriteHalf};
 
 /// A stream, or a half of one, that counts as one of its server's connections until it is dropped, and fails when the
 /// server cuts it.
@@ -94,6 +94,34 @@ impl Stream for Tracked<BoxStream> {
         self.stream.has_arrived()
     }
 
+    fn carries_descriptors(&self) -> bool {
+        self.stream.carries_descriptors()
+    }
+
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        self.stream.poll_read_with_descriptors(cx, buf, descriptors)
+    }
+
+    fn poll_write_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        self.stream.poll_write_with_descriptors(cx, bufs, descriptors)
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let Tracked { stream, life } = *self;
         let (read, write) = stream.into_split();
@@ -104,5 +132,31 @@ impl Stream for Tracked<BoxStream> {
 impl ReadHalf for Tracked<BoxRead> {
     fn has_arrived(&self) -> bool {
         self.stream.has_arrived()
+    }
+
+    fn poll_read_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        self.stream.poll_read_with_descriptors(cx, buf, descriptors)
+    }
+}
+
+impl WriteHalf for Tracked<BoxWrite> {
+    fn poll_write_with_descriptors(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        self.stream.poll_write_with_descriptors(cx, bufs, descriptors)
     }
 }

@@ -56,6 +56,12 @@ pub trait Framing: Send {
         Ok(None)
     }
 
+    /// How many bytes after `input` belong to the handshake for certain: at least 1. Where descriptors may follow, core
+    /// reads no more than that at once, since the kernel drops those of the bytes read before authentication.
+    fn missing(&self, _input: &[u8]) -> usize {
+        1
+    }
+
     /// Answers [`Event::Offer`] with the mechanism that this side will use.
     fn choose(&mut self, _mechanism: &str, _out: &mut WriteBuffer) {}
 

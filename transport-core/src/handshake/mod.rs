@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::claims::Claims;
+use crate::descriptors;
 use crate::evidence::{Evidence, Protection};
 use crate::framing::{self, Event, Framing, FramingError, FramingFactory, Halves, Role, Token};
 use crate::identity::Identity;
@@ -157,6 +158,8 @@ pub(crate) struct Handshake {
     mechanism: Option<Box<dyn Mechanism>>,
     waiting: bool,
     frames: usize,
+    /// This side has offered to take descriptors.
+    offers_descriptors: bool,
 }
 
 /// What a handshake needs next.
@@ -176,6 +179,8 @@ pub(crate) struct Complete {
     pub(crate) halves: Halves,
     /// The stream's, or the seal's where there is one.
     pub(crate) protection: Protection,
+    /// Both sides pass descriptors: how many this one takes with a message.
+    pub(crate) descriptors: Option<usize>,
 }
 
 impl Handshake {
@@ -192,7 +197,26 @@ impl Handshake {
             mechanism: None,
             waiting: false,
             frames: 0,
+            offers_descriptors: false,
         }
+    }
+
+    /// Tells that the stream carries descriptors: they will be passed if both sides' limits have room for some.
+    pub(crate) fn offer_descriptors(&mut self) {
+        let most = self.most_descriptors();
+        if most > 0 {
+            self.offers_descriptors = true;
+            self.own_claims.push(descriptors::PROPERTY, most.to_string());
+        }
+    }
+
+    fn most_descriptors(&self) -> usize {
+        self.config.limits.descriptors.min(descriptors::MOST_DESCRIPTORS)
+    }
+
+    /// How many bytes may be read at once after `input`.
+    pub(crate) fn room(&self, input: &[u8]) -> usize {
+        if self.offers_descriptors { self.framing.missing(input) } else { usize::MAX }
     }
 
     /// Starts: bytes to send are appended to `out`, here and below, also when there is an error.
@@ -342,6 +366,8 @@ impl Handshake {
             self.refuse("the two ends do not fit together", out);
             return Err(error.into());
         }
+        let both_pass_descriptors =
+            self.offers_descriptors && descriptors::taken_by_peer(&outcome.claims)? > 0;
         if let Some(token) = send {
             self.framing.encode_token(&token, out);
         }
@@ -352,7 +378,8 @@ impl Handshake {
         let halves = framing.into_halves(outcome.seal, &self.config.limits, now)?;
         let mut claims = std::mem::take(&mut self.claims);
         claims.extend(outcome.claims);
-        Ok(Progress::Complete(Box::new(Complete { identity, claims, halves, protection })))
+        let descriptors = both_pass_descriptors.then(|| self.most_descriptors());
+        Ok(Progress::Complete(Box::new(Complete { identity, claims, halves, protection, descriptors })))
     }
 
     /// A client that is not content just closes: ERROR is the server's word.

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -33,6 +33,8 @@ pub(super) struct Shared {
     pub(super) registry: Arc<Registry>,
     pub(super) events: EventSender<ServerEvent>,
     pending: Mutex<Pending<Underway>>,
+    /// Notified when no handshake is under way any more.
+    no_handshakes: Notify,
     places: Arc<Semaphore>,
 }
 
@@ -50,7 +52,7 @@ impl Shared {
         let registry = Registry::new(limits.unread_per_listener);
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
         let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Arc::new(Shared { config, registry, events, pending, places })
+        Arc::new(Shared { config, registry, events, pending, no_handshakes: Notify::new(), places })
     }
 
     /// Waits for a place under the cap, and takes it for an authenticated peer.
@@ -64,6 +66,17 @@ impl Shared {
         // The lock is free again before the first one ends: each takes itself out of the table.
         let underway = self.pending().drain();
         underway.for_each(|underway| underway.task.abort());
+    }
+
+    /// Waits until no handshake is under way.
+    pub(super) async fn handshakes_ended(&self) {
+        loop {
+            let ended = self.no_handshakes.notified();
+            if self.pending().is_empty() {
+                return;
+            }
+            ended.await;
+        }
     }
 
     pub(super) fn tell(&self, event: ServerEvent) {
@@ -192,7 +205,11 @@ struct RemoveOnDrop<'a> {
 
 impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
-        self.shared.pending().remove(self.id);
+        let mut pending = self.shared.pending();
+        pending.remove(self.id);
+        if pending.is_empty() {
+            self.shared.no_handshakes.notify_waiters();
+        }
     }
 }
 

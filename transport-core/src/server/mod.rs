@@ -7,7 +7,7 @@ mod pending;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use crate::connection::{Connection, Tracked, open};
 use crate::handshake::{HandshakeConfig, HandshakeError, check_protection};
 use crate::identity::Identity;
 use crate::mechanism::Null;
-use crate::transport::{BoxStream, Established, Listener, Source};
+use crate::transport::{BoxStream, Established, HandOver, Listener, Source};
 
 use accepted::Accepted;
 use acceptor::{Admit, Admitted, Shared, accept_loop};
@@ -58,10 +58,21 @@ pub struct RawConnection {
 #[derive(Clone)]
 pub struct ServerHandle {
     shared: Arc<Shared>,
-    stop: watch::Sender<bool>,
+    order: watch::Sender<Order>,
     /// True when the accept loop has ended and its listener is gone.
     stopped: watch::Receiver<bool>,
     local: Arc<Address>,
+    listening: Option<Weak<dyn HandOver>>,
+}
+
+/// What the accept loop has been told; only ever grows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    GoOn,
+    /// Take nobody in any more.
+    Retire,
+    /// And turn those away who are not handed over yet.
+    Stop,
 }
 
 /// How a shutdown ended.
@@ -181,17 +192,40 @@ impl ServerHandle {
     ///
     /// Cancel-safe: the server stays stopped, and connections are not cut.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
-        self.stop.send_replace(true);
         // The address is free again, and who was not handed over is gone, before the connections' time begins.
-        let mut stopped = self.stopped.clone();
-        // An error means that the loop is gone too, with its runtime.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        self.order(Order::Stop).await;
         let registry = &self.shared.registry;
         registry.drain();
         let _late = tokio::time::timeout(grace, registry.emptied()).await;
         let cut = registry.count();
         registry.stop();
         Drained { cut }
+    }
+
+    /// Stops accepting and frees the address, but turns nobody away: handshakes under way finish, and
+    /// [`Server::accept`] yields who has passed, and then `None`. Connections go on.
+    ///
+    /// This is what a process does when another one has taken its listener over; [`shutdown`](ServerHandle::shutdown)
+    /// comes later.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the server accepts no more.
+    pub async fn retire(&self) {
+        self.order(Order::Retire).await;
+    }
+
+    /// What another process needs to go on with the listener; `None` when it cannot, or the server has ended.
+    pub fn hand_over(&self) -> Option<Arc<dyn HandOver>> {
+        self.listening.as_ref()?.upgrade()
+    }
+
+    /// Gives an order and waits until the accept loop has followed it.
+    async fn order(&self, order: Order) {
+        self.order.send_modify(|given| *given = order.max(*given));
+        let mut stopped = self.stopped.clone();
+        // An error means that the loop is gone too, with its runtime.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
     }
 
     /// How many connections are open.
@@ -219,20 +253,27 @@ impl<T: Send + 'static> Accepting<T> {
     ) -> Accepting<T> {
         let (accepted, queue) = Accepted::new(config.limits.pending_handshakes);
         let (events, first_events) = ServerEvents::channel(events::EVENTS_KEPT);
-        let (stop, mut stopping) = watch::channel(false);
+        let (order, mut ordered) = watch::channel(Order::GoOn);
         let (has_stopped, stopped) = watch::channel(false);
         let local = Arc::new(listener.local_address().clone());
+        let listening = listener.hand_over();
         let shared = Shared::new(Arc::new(config), events);
-        let handle = ServerHandle { shared: Arc::clone(&shared), stop, stopped, local };
+        let handle = ServerHandle { shared: Arc::clone(&shared), order, stopped, local, listening };
         let admit = admit(Arc::clone(&shared));
         let left = Arc::clone(&accepted);
         tokio::spawn(async move {
             tokio::select! {
                 () = accept_loop(listener, Arc::clone(&shared), admit, queue) => {}
-                _ = stopping.wait_for(|stop| *stop) => {}
+                _ = ordered.wait_for(|order| *order > Order::GoOn) => {}
             }
-            shared.stop_handshakes();
-            left.close();
+            tokio::select! {
+                biased;
+                _ = ordered.wait_for(|order| *order == Order::Stop) => {
+                    shared.stop_handshakes();
+                    left.close();
+                }
+                () = shared.handshakes_ended() => {}
+            }
             shared.tell(ServerEvent::Stopped);
             has_stopped.send_replace(true);
         });
@@ -251,7 +292,7 @@ impl<T: Send + 'static> Accepting<T> {
 impl<T> Drop for Accepting<T> {
     fn drop(&mut self) {
         // The accept loop ends by itself, and takes the listener and pending handshakes with it.
-        self.handle.stop.send_replace(true);
+        self.handle.order.send_replace(Order::Stop);
     }
 }
 

@@ -46,6 +46,10 @@ impl<T> Pending<T> {
         self.handshakes.get_mut(&id).map(|(_, stop)| stop)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.handshakes.is_empty()
+    }
+
     /// Takes all out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.groups.clear();

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
+use rustix::net::{AddressFamily, SocketType};
 use tokio::net::{TcpListener as TokioListener, TcpStream as TokioStream};
 
 use super::listener::TcpListener;
@@ -25,6 +27,18 @@ impl TcpTransport {
     /// The transport.
     pub fn new() -> TcpTransport {
         TcpTransport {}
+    }
+
+    /// Goes on with a socket that listens already: for [`Listen::on`](crate::Listen::on). Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// When it is no TCP socket that listens.
+    pub fn adopt(&self, socket: OwnedFd) -> Result<Box<dyn Listener>, TransportError> {
+        let adopted =
+            adopt(socket).map_err(|error| TransportError::io("go on with a listening socket", error))?;
+        Ok(Box::new(adopted))
     }
 }
 
@@ -75,6 +89,21 @@ impl Transport for TcpTransport {
             Err(listen_error(address, error))
         })
     }
+}
+
+fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
+    let family = rustix::net::sockopt::socket_domain(&socket)?;
+    let is_ip = family == AddressFamily::INET || family == AddressFamily::INET6;
+    let is_stream = rustix::net::sockopt::socket_type(&socket)? == SocketType::STREAM;
+    if !is_ip || !is_stream || !rustix::net::sockopt::socket_acceptconn(&socket)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no TCP socket that listens"));
+    }
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    let listener = TokioListener::from_std(listener)?;
+    let local: Address = format!("tcp://{}", listener.local_addr()?).parse().map_err(io::Error::other)?;
+    TcpListener::new(listener, &local)
 }
 
 async fn resolve(address: &Address) -> Result<impl Iterator<Item = SocketAddr>, TransportError> {

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::decoder::ZmtpDecoder;
 use super::encoder::ZmtpEncoder;
-use super::frame::{COMMAND, Header, put_header};
+use super::frame::{COMMAND, Header, LONG, put_header};
 use super::socket_type::SocketType;
 use super::{command, greeting};
 use crate::claims::Claims;
@@ -143,6 +143,18 @@ impl Framing for ZmtpHandshake {
         // A copy: the few bytes of a handshake must not keep the read buffer alive.
         let body = Bytes::copy_from_slice(&input.split_to(body));
         self.handshake_command(&body).map(Some)
+    }
+
+    fn missing(&self, input: &[u8]) -> usize {
+        let whole = match (self.peer_minor, Header::read(input)) {
+            (None, _) => greeting::LENGTH,
+            (Some(_), Some(header)) => {
+                header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
+            }
+            (Some(_), None) if input.first().is_some_and(|flags| flags & LONG != 0) => 9,
+            (Some(_), None) => 2,
+        };
+        whole.saturating_sub(input.len()).max(1)
     }
 
     fn choose(&mut self, mechanism: &str, out: &mut WriteBuffer) {

@@ -1,0 +1,62 @@
+//! What several test files need.
+#![allow(dead_code, unreachable_pub)] // each test file uses a part of it
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::time::Duration;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use transport_core::{Connect, Connection, Limits, Listen, Policy, Transports};
+use transport_unix::UnixTransport;
+
+/// What a ZMTP 3.1 client with NULL sends first.
+pub const GREETING: &[u8; 64] = b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+/// A READY with the property X-Descriptors.
+pub fn ready(descriptors: &[u8]) -> Vec<u8> {
+    let mut body = b"\x05READY".to_vec();
+    for (name, value) in [(&b"Socket-Type"[..], &b"DEALER"[..]), (b"X-Descriptors", descriptors)] {
+        body.push(u8::try_from(name.len()).expect("the test is set up"));
+        body.extend_from_slice(name);
+        body.extend_from_slice(&u32::try_from(value.len()).expect("the test is set up").to_be_bytes());
+        body.extend_from_slice(value);
+    }
+    [&[4, u8::try_from(body.len()).expect("the test is set up")][..], &body].concat()
+}
+
+/// Connects to an abstract name with nothing of ours in between.
+pub fn connect_raw(name: &str) -> UnixStream {
+    UnixStream::connect_addr(&SocketAddr::from_abstract_name(name).expect("the test is set up"))
+        .expect("the test is set up")
+}
+
+/// Sends bytes in one call, with descriptors.
+pub fn send_raw(socket: impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
+    }
+    let sent = rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL);
+    assert_eq!(sent, Ok(bytes.len()));
+}
+
+/// Both ends of a connection, the connecting one first, which take so many descriptors with a message.
+pub async fn connected(test: &str, near: usize, far: usize) -> (Connection, Connection) {
+    let transports = Transports::new().with(UnixTransport::new());
+    let address = format!("unix:@transport-unix-{test}-{}", std::process::id());
+    let limits = |descriptors| Limits::default().with_descriptors(descriptors);
+    let listen = Listen::new(&transports, &address).policy(Policy::same_user()).limits(limits(far));
+    let mut server = listen.start().await.expect("the test is set up");
+    let client = Connect::new(&transports, &address).server(Policy::same_user()).limits(limits(near));
+    let (client, accepted) = tokio::join!(client, server.accept());
+    (client.expect("the test is set up"), accepted.expect("the test is set up"))
+}
+
+pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    let net = tokio::time::timeout(Duration::from_secs(20), future);
+    net.await.expect("it hangs")
+}
