@@ -1,0 +1,142 @@
+//! An authority's folder.
+//!
+//! ```text
+//! DIR/                 mode 0700; locked while certgen works in it
+//!   ca.pem             its certificate, for every peer
+//!   ca.key             its private key, mode 0400
+//!   crl.pem            what is revoked, once there is something
+//!   issued/SERIAL.pem  each certificate that it issued, without its key
+//! ```
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::authority::CertificateAuthority;
+use crate::certificate::Certificate;
+use crate::error::Error;
+use crate::files::FileSet;
+use crate::pem::PemFile;
+use crate::private_key::PrivateKey;
+
+/// An authority whose key and records are in a folder, which is locked for as long as this exists.
+///
+/// What it issues goes to [`record`](AuthorityDirectory::record) with the same [`FileSet`] that the certificate is written with, so
+/// that there is no certificate without a record.
+pub struct AuthorityDirectory {
+    path: PathBuf,
+    authority: CertificateAuthority,
+    _lock: Option<File>,
+}
+
+impl AuthorityDirectory {
+    /// Keeps a new authority in a folder that does not exist or is empty. It exists when `files` are committed.
+    ///
+    /// # Errors
+    ///
+    /// When the folder is not empty, or a file cannot be written.
+    pub fn create(
+        path: impl Into<PathBuf>,
+        authority: CertificateAuthority,
+        files: &mut FileSet,
+    ) -> Result<AuthorityDirectory, Error> {
+        let path = path.into();
+        files.add_folder(&path)?;
+        files.add_folder(path.join(ISSUED))?;
+        files.add(path.join(KEY), authority.key().pem().as_bytes(), 0o400)?;
+        files.add(path.join(CERTIFICATE), authority.certificate().pem().as_bytes(), 0o644)?;
+        Ok(AuthorityDirectory { path, authority, _lock: None })
+    }
+
+    /// Opens an authority's folder, and waits up to ten seconds for others that work in it.
+    ///
+    /// # Errors
+    ///
+    /// When it is no authority's folder, others can read its key, its key is not its certificate's, or the others do not
+    /// end.
+    pub fn open(path: impl Into<PathBuf>) -> Result<AuthorityDirectory, Error> {
+        let path = path.into();
+        let (certificate, key) = (path.join(CERTIFICATE), path.join(KEY));
+        if !certificate.is_file() || !key.is_file() {
+            let problem = format!(
+                "{} is no authority's folder, which has {CERTIFICATE} and {KEY}: make one with `certgen ca {}`",
+                path.display(),
+                path.display()
+            );
+            return Err(Error::Config(problem));
+        }
+        let lock = lock(&path)?;
+        check_private(&key)?;
+        let certificate_of = |path: &Path| Certificate::read(path);
+        let authority = CertificateAuthority::from_parts(certificate_of(&certificate)?, read_key(&key)?)
+            .map_err(|error| error.in_file(&path))?;
+        Ok(AuthorityDirectory { path, authority, _lock: Some(lock) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The authority.
+    pub fn authority(&self) -> &CertificateAuthority {
+        &self.authority
+    }
+
+    /// Records a certificate that the authority issued.
+    ///
+    /// # Errors
+    ///
+    /// When the record cannot be written.
+    pub fn record(&self, certificate: &Certificate, files: &mut FileSet) -> Result<(), Error> {
+        let path = self.path.join(ISSUED).join(format!("{}.pem", certificate.serial()));
+        files.add(path, certificate.pem().as_bytes(), 0o644)
+    }
+}
+
+/// The key in a file that only its owner can read.
+fn read_key(path: &Path) -> Result<PrivateKey, Error> {
+    let mut keys = PemFile::read(path)?.keys;
+    match keys.len() {
+        1 => Ok(keys.remove(0)),
+        count => Err(Error::Malformed(format!("it has {count} private keys, not one")).in_file(path)),
+    }
+}
+
+/// Refuses a key that others can read or change.
+pub(crate) fn check_private(path: &Path) -> Result<(), Error> {
+    let mode = fs::metadata(path).map_err(|error| Error::io("read", path, error))?.mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Error::Mode {
+        problem: format!(
+            "others can read or change the private key {} (mode {:04o})",
+            path.display(),
+            mode & 0o7777
+        ),
+        remedy: format!("chmod 400 {}", path.display()),
+    })
+}
+
+fn lock(path: &Path) -> Result<File, Error> {
+    let failed = |error| Error::io("lock", path, error);
+    let folder = File::open(path).map_err(failed)?;
+    let deadline = Instant::now() + LOCK_TIME;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(Error::Busy(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
+pub(crate) const CERTIFICATE: &str = "ca.pem";
+pub(crate) const KEY: &str = "ca.key";
+pub(crate) const ISSUED: &str = "issued";
+const LOCK_TIME: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);

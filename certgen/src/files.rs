@@ -1,0 +1,310 @@
+//! Writing files so that there are all of them, whole, or none.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::error::Error;
+
+/// Files that appear together: each is written beside its place, with its mode from the start, and reaches the disk before
+/// any of them is renamed into its place.
+///
+/// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again.
+///
+/// # Security
+///
+/// Nothing goes through a folder that others share, nothing is written through a link, and no file that exists is replaced
+/// unless that was asked for, not even one that appears at the same moment.
+///
+/// # Examples
+///
+/// ```
+/// # use certgen::{FileSet, LeafConfig, self_signed};
+/// # fn main() -> Result<(), certgen::Error> {
+/// # let folder = tempfile::tempdir().expect("a folder");
+/// # let path = folder.path().join("server.pem");
+/// let mut files = FileSet::new();
+/// files.add(&path, self_signed(&LeafConfig::default())?.combined_pem().as_bytes(), 0o600)?;
+/// files.commit()?;
+/// # assert!(path.exists());
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Default)]
+pub struct FileSet {
+    replaces: bool,
+    staged: Vec<Staged>,
+    /// What to remove if this ends badly, in the order of making.
+    made: Vec<Made>,
+}
+
+/// A file that is written, but not yet in its place.
+#[derive(Debug)]
+struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+    replaces: bool,
+}
+
+#[derive(Debug)]
+enum Made {
+    File(PathBuf),
+    Folder(PathBuf),
+}
+
+impl FileSet {
+    /// A set that replaces no file.
+    pub fn new() -> FileSet {
+        FileSet::default()
+    }
+
+    /// Has every file of this set take the place of one that exists, if asked.
+    pub fn with_replacing(mut self, replaces: bool) -> FileSet {
+        self.replaces = replaces;
+        self
+    }
+
+    /// Checks that a file could be added, before its content is made.
+    ///
+    /// # Errors
+    ///
+    /// When the file exists and is not to be replaced.
+    pub fn check(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        if path.file_name().is_none() || path.is_dir() {
+            return Err(Error::Config(format!("{} is a folder, not the name of a file", path.display())));
+        }
+        // Links that lead nowhere count too.
+        if !self.replaces && path.symlink_metadata().is_ok() {
+            return Err(Error::Exists(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Makes a folder of mode 0700. One that is there and empty is taken, and gets that mode.
+    ///
+    /// # Errors
+    ///
+    /// When it is not empty, or cannot be made.
+    pub fn add_folder(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let path = path.as_ref();
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => self.made.push(Made::Folder(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut entries =
+                    fs::read_dir(path).map_err(|error| Error::io("use the folder", path, error))?;
+                if entries.next().is_some() {
+                    return Err(Error::NotEmpty(path.to_owned()));
+                }
+                fs::set_permissions(path, Permissions::from_mode(0o700))
+                    .map_err(|error| Error::io("change the mode of", path, error))?;
+            }
+            Err(error) => return Err(Error::io("make the folder", path, error)),
+        }
+        Ok(())
+    }
+
+    /// Writes a file beside its place. The mode is less what the umask takes away.
+    ///
+    /// # Errors
+    ///
+    /// When the file exists and is not to be replaced, is in the set already, or cannot be written.
+    pub fn add(&mut self, path: impl AsRef<Path>, content: &[u8], mode: u32) -> Result<(), Error> {
+        let path = path.as_ref();
+        self.check(path)?;
+        self.stage(path, content, mode, self.replaces).map(|_| ())
+    }
+
+    /// Writes a file that takes the place of the one that is there, with the same owner, group and mode.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or not be given the same owner and group.
+    pub fn add_in_place_of(&mut self, path: impl AsRef<Path>, content: &[u8]) -> Result<(), Error> {
+        let path = path.as_ref();
+        let old = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
+        let file = self.stage(path, content, 0o600, true)?;
+        let new = file.metadata().map_err(|error| Error::io("write", path, error))?;
+        if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
+            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))
+                .map_err(|error| Error::io("keep the owner and group of", path, error))?;
+        }
+        let mode = Permissions::from_mode(old.mode() & 0o777);
+        file.set_permissions(mode).map_err(|error| Error::io("keep the mode of", path, error))
+    }
+
+    /// Puts all files into their places.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be; then what is new has been removed again.
+    pub fn commit(mut self) -> Result<(), Error> {
+        let mut folders: Vec<PathBuf> = Vec::new();
+        for staged in std::mem::take(&mut self.staged) {
+            if let Err(error) = place(&staged) {
+                self.staged.push(staged);
+                return Err(error);
+            }
+            let folder = folder_of(&staged.path).to_owned();
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+            if !staged.replaces {
+                self.made.push(Made::File(staged.path));
+            }
+        }
+        for made in &self.made {
+            if let Made::Folder(path) = made {
+                folders.push(folder_of(path).to_owned());
+            }
+        }
+        folders.iter().try_for_each(|folder| sync(folder))?;
+        self.made.clear();
+        Ok(())
+    }
+
+    fn stage(&mut self, path: &Path, content: &[u8], mode: u32, replaces: bool) -> Result<File, Error> {
+        if self.staged.iter().any(|staged| staged.path == path) {
+            return Err(Error::Config(format!("{} is named twice", path.display())));
+        }
+        let failed = |error| Error::io("write", path, error);
+        let mut random = [0; 8];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| failed(io::Error::other("no random numbers")))?;
+        let temporary = folder_of(path).join(format!(".certgen-{:016x}.tmp", u64::from_le_bytes(random)));
+        // Not through a link, and no file that exists: that is what `create_new` says.
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(failed)?;
+        self.staged.push(Staged { temporary, path: path.to_owned(), replaces });
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(file)
+    }
+}
+
+impl Drop for FileSet {
+    fn drop(&mut self) {
+        // What cannot be removed stays: the error that led here is the one to tell.
+        for staged in &self.staged {
+            let _ = fs::remove_file(&staged.temporary);
+        }
+        for made in self.made.iter().rev() {
+            let _ = match made {
+                Made::File(path) => fs::remove_file(path),
+                Made::Folder(path) => fs::remove_dir(path),
+            };
+        }
+    }
+}
+
+fn place(Staged { temporary, path, replaces }: &Staged) -> Result<(), Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::Exists(path.clone()),
+        _ => Error::io("write", path, error),
+    };
+    if *replaces {
+        return fs::rename(temporary, path).map_err(failed);
+    }
+    match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
+        // A file system that does not know how; a link does not replace either.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary)).map_err(failed)
+        }
+        renamed => renamed.map_err(|error| failed(error.into())),
+    }
+}
+
+/// Makes the names in a folder reach the disk.
+fn sync(folder: &Path) -> Result<(), Error> {
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    match synced {
+        // Some file systems have nothing to do there, and say so.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced.map_err(|error| Error::io("write to the disk what is in", folder, error)),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_exists_stays_and_so_does_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        fs::write(&b, "old").unwrap();
+        let mut files = FileSet::new();
+        files.add(&a, b"new", 0o600).unwrap();
+        assert!(matches!(files.add(&b, b"new", 0o600), Err(Error::Exists(_))));
+        drop(files);
+        assert_eq!(names(folder.path()), ["b"]);
+        assert_eq!(fs::read(&b).unwrap(), b"old");
+    }
+
+    #[test]
+    fn a_file_that_appears_in_the_meantime_is_not_replaced_and_the_others_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sub, a, b) = (folder.path().join("sub"), folder.path().join("sub/a"), folder.path().join("b"));
+        let mut files = FileSet::new();
+        files.add_folder(&sub).unwrap();
+        files.add(&a, b"new", 0o600).unwrap();
+        files.add(&b, b"new", 0o600).unwrap();
+        fs::write(&b, "of another").unwrap();
+        assert!(matches!(files.commit(), Err(Error::Exists(_))));
+        assert_eq!(names(folder.path()), ["b"]);
+        assert_eq!(fs::read(&b).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn the_mode_is_there_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = FileSet::new();
+        files.add(folder.path().join("key"), b"secret", 0o400).unwrap();
+        let name = &names(folder.path())[0];
+        assert_eq!(fs::metadata(folder.path().join(name)).unwrap().mode() & 0o777, 0o400);
+        files.commit().unwrap();
+        assert_eq!(names(folder.path()), ["key"]);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut files = FileSet::new().with_replacing(true);
+        files.add(&link, b"new", 0o600).unwrap();
+        files.commit().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"old");
+        assert!(fs::symlink_metadata(&link).unwrap().is_file());
+    }
+
+    #[test]
+    fn a_file_in_place_of_another_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let mut files = FileSet::new();
+        files.add_in_place_of(&path, b"new").unwrap();
+        files.commit().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+}

@@ -1,0 +1,56 @@
+//! Certificates, a small certificate authority, and what both need to be safe.
+//!
+//! ```
+//! use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig, Profile};
+//!
+//! # fn main() -> Result<(), certgen::Error> {
+//! let authority = CertificateAuthority::new(&AuthorityConfig::default())?;
+//! let server = authority.issue(&LeafConfig::new(["localhost", "127.0.0.1"])?.with_profile(Profile::Server))?;
+//! let client = authority.issue(&LeafConfig::new(["alice"])?.with_profile(Profile::Client))?;
+//! assert!(server.combined_pem().starts_with("-----BEGIN PRIVATE KEY-----"));
+//! # let _ = client; Ok(()) }
+//! ```
+//!
+//! | for | there is |
+//! |---|---|
+//! | certificates in memory, for tests and programs that make their own | [`CertificateAuthority`], [`self_signed`], [`LeafConfig`] |
+//! | certificates in files | [`AuthorityDirectory`], [`FileSet`], which writes all of its files or none |
+//! | to know what a file has | [`PemFile`], [`Certificate`] |
+//! | the command line | `certgen --help` |
+//!
+//! What each kind of certificate may be used for is its [`Profile`]; nothing has a default of the libraries below.
+#![forbid(unsafe_code)]
+
+mod algorithm;
+mod authority;
+mod cables;
+mod certificate;
+mod credentials;
+mod directory;
+mod error;
+mod files;
+mod leaf;
+mod names;
+mod pem;
+mod private_key;
+mod profile;
+mod revocation;
+mod serial;
+mod template;
+mod validity;
+
+pub use algorithm::Algorithm;
+pub use authority::{AuthorityConfig, CertificateAuthority};
+pub use certificate::Certificate;
+pub use credentials::Credentials;
+pub use directory::AuthorityDirectory;
+pub use error::Error;
+pub use files::FileSet;
+pub use leaf::{LeafConfig, self_signed};
+pub use names::{Name, host_names};
+pub use pem::PemFile;
+pub use private_key::PrivateKey;
+pub use profile::Profile;
+pub use revocation::{RevocationConfig, RevocationList, RevocationReason, Revoked};
+pub use serial::SerialNumber;
+pub use validity::{Validity, display_day, display_minute};
