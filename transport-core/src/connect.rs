@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, AddressError};
+use crate::client::{Client, ClientConfig};
 use crate::connection::{Connection, Life, after, open};
 use crate::framing::zmtp::Zmtp;
 use crate::framing::{FramingFactory, Role};
@@ -95,25 +96,73 @@ impl Connect {
         self
     }
 
+    /// A [`Client`] with the default settings: a connection that comes back by itself. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    ///
+    /// When the address, its scheme or the settings are wrong. A server that cannot be reached is no error here.
+    pub fn keep(self) -> Result<Client, ConnectError> {
+        self.keep_with(ClientConfig::default())
+    }
+
+    /// As [`keep`](Connect::keep), with settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`keep`](Connect::keep); the fallback addresses are checked too.
+    pub fn keep_with(self, config: ClientConfig) -> Result<Client, ConnectError> {
+        let (address, connector) = self.prepare()?;
+        Client::start(address, connector, config)
+    }
+
     async fn connect(self) -> Result<Connection, ConnectError> {
+        let (address, connector) = self.prepare()?;
+        connector.connect(&address).await
+    }
+
+    fn prepare(self) -> Result<(Address, Connector), ConnectError> {
         let address = self.address?;
         check_role(&*self.mechanism, Role::Client)?;
-        let transport = Arc::clone(self.transports.lookup(address.scheme())?);
-        let connecting = tokio::time::timeout(self.limits.connect_time, transport.connect(&address));
-        let connected = connecting.await.map_err(|_| ConnectError::Deadline(self.limits.connect_time))?;
-        let config = Arc::new(HandshakeConfig {
+        let handshake = HandshakeConfig {
             role: Role::Client,
             mechanisms: vec![self.mechanism],
             framing: self.framing,
             policy: self.policy,
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
-        });
-        let deadline = after(config.limits.handshake_time);
-        let opened = open(connected?, &config, deadline, std::future::ready(Life::default()))
+        };
+        let connector =
+            Connector { transports: self.transports, handshake: Arc::new(handshake), spin: self.spin };
+        connector.check(&address)?;
+        Ok((address, connector))
+    }
+}
+
+/// What stays the same from one attempt to connect to the next.
+pub(crate) struct Connector {
+    transports: Transports,
+    handshake: Arc<HandshakeConfig>,
+    spin: Duration,
+}
+
+impl Connector {
+    /// Whether there is a transport for the address.
+    pub(crate) fn check(&self, address: &Address) -> Result<(), UnknownScheme> {
+        self.transports.lookup(address.scheme()).map(drop)
+    }
+
+    /// Connects and authenticates once. Dropping the future closes what it had opened.
+    pub(crate) async fn connect(&self, address: &Address) -> Result<Connection, ConnectError> {
+        let transport = self.transports.lookup(address.scheme())?;
+        let limits = &self.handshake.limits;
+        let connecting = tokio::time::timeout(limits.connect_time, transport.connect(address));
+        let connected = connecting.await.map_err(|_| ConnectError::Deadline(limits.connect_time))?;
+        let deadline = after(limits.handshake_time);
+        let opened = open(connected?, &self.handshake, deadline, std::future::ready(Life::default()))
             .await
             .map_err(|unopened| unopened.error)?;
-        Ok(Connection::new(opened, &config.limits, self.spin))
+        Ok(Connection::new(opened, limits, self.spin))
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod address;
 mod claims;
+mod client;
 mod connect;
 mod connection;
 mod descriptors;
@@ -46,6 +47,10 @@ mod write_buffer;
 
 pub use address::{Address, AddressError, AddressProblem, Location};
 pub use claims::Claims;
+pub use client::{
+    Backoff, BackoffConfig, Client, ClientConfig, ClientEnd, ClientEvent, ClientEvents, ClientHandle,
+    ClientSendError, ClientState, Disconnect, GaveUp,
+};
 pub use connect::{ConfigError, Connect, ConnectError};
 pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
 pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};

@@ -23,6 +23,8 @@ pub struct WriteBuffer {
     shared: VecDeque<(usize, Bytes)>,
     /// The bytes in `shared`.
     shared_bytes: usize,
+    /// All bytes that were ever written: a connection's client tells by it which messages were.
+    taken: u64,
 }
 
 /// From this size on, sharing a part by reference is cheaper than copying it.
@@ -107,9 +109,20 @@ impl WriteBuffer {
         used
     }
 
+    /// How many bytes have been written since this buffer was made.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many bytes were ever appended.
+    pub(crate) fn end(&self) -> u64 {
+        self.taken + self.len() as u64
+    }
+
     /// Forgets `count` bytes, which have been written.
     pub(crate) fn advance(&mut self, mut count: usize) {
         debug_assert!(count <= self.len(), "no more can have been written than waited");
+        self.taken += count as u64;
         while count > 0 {
             let place = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
             let step = count.min(place - self.written);
@@ -206,6 +219,8 @@ mod tests {
                 written.extend_from_slice(&offered);
                 buffer.advance(offered.len());
                 prop_assert_eq!(buffer.len(), expected.len() - written.len());
+                prop_assert_eq!(buffer.taken(), written.len() as u64);
+                prop_assert_eq!(buffer.end(), expected.len() as u64);
             }
             prop_assert!(buffer.is_empty());
             prop_assert_eq!(written, expected);

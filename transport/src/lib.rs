@@ -43,6 +43,21 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A connection that comes back by itself:
+//!
+//! ```no_run
+//! # async fn keep() -> Result<(), Box<dyn std::error::Error>> {
+//! use transport::Policy;
+//!
+//! let mut client = transport::connect("unix:///run/app.sock").server(Policy::same_user()).keep()?;
+//! client.send("kept until the server is there").await?;
+//! while let Some(message) = client.recv().await? {
+//!     println!("{} parts, on whatever connection there is", message.part_count());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod table;
@@ -50,9 +65,11 @@ mod table;
 pub use table::{connect, listen, transports};
 #[doc(inline)]
 pub use transport_core::{
-    Address, AddressError, Claims, Connect, ConnectError, Connection, Identity, Limits, Listen, ListenError,
-    Message, MessageRef, Policy, Principal, Proof, RawConnection, RawServer, Receiver, RecvError, SendError,
-    Sender, Server, ServerEvent, ServerEvents, ServerHandle,
+    Address, AddressError, Backoff, BackoffConfig, Claims, Client, ClientConfig, ClientEnd, ClientEvent,
+    ClientEvents, ClientHandle, ClientSendError, ClientState, Connect, ConnectError, Connection, Disconnect,
+    GaveUp, Identity, Limits, Listen, ListenError, Message, MessageRef, Policy, Principal, Proof,
+    RawConnection, RawServer, Receiver, RecvError, SendError, Sender, Server, ServerEvent, ServerEvents,
+    ServerHandle,
 };
 
 #[doc(inline)]

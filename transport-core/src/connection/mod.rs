@@ -2,6 +2,7 @@
 
 mod alarm;
 mod arriving;
+mod driven;
 mod error;
 mod halves;
 mod inbound;
@@ -36,7 +37,7 @@ use crate::write_buffer::WriteBuffer;
 use inbound::{Inbound, Link};
 use outbound::{Outbound, Writer};
 
-pub(crate) use alarm::after;
+pub(crate) use alarm::{Alarm, after, now};
 pub use error::{Cut, RecvError, SendError};
 pub use halves::{Receiver, Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};

@@ -1,0 +1,46 @@
+//! A connection as a client's task drives it: by polls, and with places in its outgoing bytes.
+
+use std::ops::Range;
+use std::task::{Context, Poll};
+
+use super::Connection;
+use super::error::{RecvError, SendError};
+use crate::framing::UnencodableError;
+use crate::message::{Message, MessageRef};
+
+impl Connection {
+    /// Whether another message should be encoded before the next write.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.pipe.outbound.is_worth_a_write()
+    }
+
+    /// Encodes a message behind what waits already, and tells its place in the outgoing bytes.
+    pub(crate) fn encode(&mut self, message: MessageRef<'_>) -> Result<Range<u64>, UnencodableError> {
+        let start = self.pipe.outbound.buffer.end();
+        self.pipe.outbound.encode(message)?;
+        Ok(start..self.pipe.outbound.buffer.end())
+    }
+
+    /// The place up to which the stream has taken the outgoing bytes.
+    pub(crate) fn written(&self) -> u64 {
+        self.pipe.outbound.buffer.taken()
+    }
+
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.pipe.poll_flush(cx)
+    }
+
+    pub(crate) fn poll_recv_many(
+        &mut self,
+        messages: &mut Vec<Message>,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        self.inbound.poll_recv_many(&mut self.pipe, messages, max, cx)
+    }
+
+    /// How long a peer gets to end: see [`Limits::close_time`](crate::Limits::close_time).
+    pub(crate) fn close_time(&self) -> std::time::Duration {
+        self.about.close_time
+    }
+}
