@@ -53,7 +53,7 @@ compare *ARGS:
 fuzz SECONDS="600":
     #!/usr/bin/env bash
     set -euo pipefail
-    for target in address zmtp_handshake zmtp_decoder scram; do
+    for target in $(cargo fuzz list); do
         mkdir -p "fuzz/generated/$target"
         cargo fuzz run --sanitizer none "$target" "fuzz/generated/$target" "fuzz/corpus/$target" -- -max_total_time={{SECONDS}}
     done

@@ -153,6 +153,14 @@ impl Address {
         Ok(Address { scheme: scheme.to_owned(), ..self.clone() })
     }
 
+    /// The same address without a parameter: for a transport that wraps another one and has parameters of its own.
+    #[must_use]
+    pub fn without_parameter(&self, key: &str) -> Address {
+        let mut address = self.clone();
+        address.parameters.retain(|(k, _)| k != key);
+        address
+    }
+
     /// The same address with another port: how a listener that was asked for port 0 tells which one it got.
     #[must_use]
     pub fn with_port(&self, port: u16) -> Address {

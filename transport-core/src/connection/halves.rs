@@ -445,6 +445,12 @@ impl Receiver {
         &self.end.shared.about.source
     }
 
+    /// Whether bytes of the peer wait here or in the kernel: for a transport that carries streams over a connection, see
+    /// [`Stream::has_arrived`](crate::Stream::has_arrived).
+    pub fn has_arrived(&self) -> bool {
+        self.inbound.holds_bytes() || self.end.has_arrived()
+    }
+
     /// Receives the next message; see [`Connection::recv`].
     ///
     /// # Errors

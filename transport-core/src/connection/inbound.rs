@@ -363,6 +363,11 @@ impl Inbound {
         (self.decoder, self.input)
     }
 
+    /// Whether bytes were read and not yet received as messages.
+    pub(super) fn holds_bytes(&self) -> bool {
+        !self.input.is_empty() || self.decoder.held_bytes() > 0
+    }
+
     /// Whether the decoder holds parts of an unfinished message.
     pub(super) fn is_mid_message(&mut self) -> bool {
         self.decoder.give_back(&mut self.input);

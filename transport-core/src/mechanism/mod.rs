@@ -68,6 +68,25 @@ pub trait MechanismFactory: Send + Sync {
 /// A shared [`MechanismFactory`].
 pub type SharedMechanism = Arc<dyn MechanismFactory>;
 
+/// A shared factory is a factory: one mechanism can serve several listeners.
+impl<M: MechanismFactory + ?Sized> MechanismFactory for Arc<M> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn role(&self) -> Option<Role> {
+        (**self).role()
+    }
+
+    fn properties(&self) -> MechanismProperties {
+        (**self).properties()
+    }
+
+    fn mechanism(&self, role: Role) -> Box<dyn Mechanism> {
+        (**self).mechanism(role)
+    }
+}
+
 /// What a mechanism means for security; core refuses to use it where that would be unsafe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
