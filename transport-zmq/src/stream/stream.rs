@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use transport_core::{BoxRead, BoxWrite, ReadHalf, Stream};
+use transport_core::{BoxRead, BoxWrite, ReadHalf, Stream, WriteHalf};
 
 use super::pipe::Pipe;
 
@@ -43,6 +43,8 @@ impl ReadHalf for Incoming {
         self.0.may_have_arrived()
     }
 }
+
+impl WriteHalf for Outgoing {}
 
 impl AsyncRead for Incoming {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
