@@ -2,7 +2,7 @@
 
 use transport_core::Message;
 
-use crate::stream::check_frames;
+use crate::tunnel::check_frames;
 
 /// No messages of a peer panic, and what waits for the application stays within its window. The bytes are messages one
 /// behind the other: a byte for the number of parts, and for each part two bytes of length and the part.

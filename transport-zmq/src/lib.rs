@@ -4,6 +4,6 @@
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod stream;
+mod tunnel;
 
-pub use stream::{ZmqConfig, ZmqTransport};
+pub use tunnel::{ZmqConfig, ZmqTransport};
