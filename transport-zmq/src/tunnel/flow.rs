@@ -607,6 +607,10 @@ mod tests {
         assert_eq!(near.failure(), Some(Reason::Silent));
     }
 
+    fn pattern(place: usize) -> u8 {
+        u8::try_from(place % 251).unwrap()
+    }
+
     proptest! {
         #[test]
         fn bytes_arrive_in_order_however_they_are_written_and_read(
@@ -616,7 +620,7 @@ mod tests {
             let (mut written, mut read) = (0usize, 0usize);
             for (is_write, length) in steps {
                 if is_write {
-                    let bytes: Vec<u8> = (written..written + length).map(|i| (i % 251) as u8).collect();
+                    let bytes: Vec<u8> = (written..written + length).map(pattern).collect();
                     if let Write::Taken(taken) = near.write([&bytes[..length / 2], &bytes[length / 2..]]) {
                         written += taken;
                     }
@@ -625,7 +629,7 @@ mod tests {
                     far.read(|piece| {
                         let taken = piece.len().min(room);
                         for byte in &piece[..taken] {
-                            assert_eq!(*byte, (read % 251) as u8);
+                            assert_eq!(*byte, pattern(read));
                             read += 1;
                         }
                         room -= taken;
