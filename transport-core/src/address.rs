@@ -161,6 +161,14 @@ impl Address {
         address
     }
 
+    /// The same address with a parameter, in the place of one with the same key if there is one.
+    #[must_use]
+    pub fn with_parameter(&self, key: &str, value: &str) -> Address {
+        let mut address = self.without_parameter(key);
+        address.parameters.push((key.to_owned(), value.to_owned()));
+        address
+    }
+
     /// The same address with another port: how a listener that was asked for port 0 tells which one it got.
     #[must_use]
     pub fn with_port(&self, port: u16) -> Address {
@@ -410,6 +418,8 @@ mod tests {
         assert_eq!(address.parameter("x"), Some(""));
         assert_eq!(address.parameter("y"), None);
         assert_eq!(address.with_scheme("unix").unwrap().scheme(), "unix");
+        assert_eq!(address.without_parameter("x").to_string(), "tls+unix:///run/a?name=b%26c");
+        assert_eq!(address.with_parameter("x", "1").to_string(), "tls+unix:///run/a?name=b%26c&x=1");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::limits::Limits;
 use crate::mechanism::{MechanismFactory, Null, SharedMechanism};
 use crate::policy::Policy;
-use crate::transport::{BoxFuture, TransportError, Transports, UnknownScheme};
+use crate::transport::{BoxFuture, Transport, TransportError, Transports, UnknownScheme};
 
 /// Connects to an address: settings first, then `.await`.
 ///
@@ -55,6 +55,13 @@ impl Connect {
             danger_plaintext: false,
             spin: Duration::ZERO,
         }
+    }
+
+    /// Uses this transport for addresses of its scheme, in the place of the table's: one with settings of its own, such as
+    /// certificates.
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Connect {
+        self.transports = self.transports.with(transport);
+        self
     }
 
     /// Who the server may be. Default: nobody.

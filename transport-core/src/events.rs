@@ -42,15 +42,15 @@ pub enum EventOrGap<E> {
     Gap(u64),
 }
 
-/// The telling end.
+/// The telling end of [`Events`], for transports and others that have something to tell.
 #[derive(Clone)]
-pub(crate) struct EventSender<E> {
+pub struct EventSender<E> {
     sender: broadcast::Sender<E>,
 }
 
 impl<E: Clone> Events<E> {
     /// A stream that keeps `kept` events for a slow reader, with its first reader.
-    pub(crate) fn channel(kept: usize) -> (EventSender<E>, Events<E>) {
+    pub fn channel(kept: usize) -> (EventSender<E>, Events<E>) {
         let (sender, receiver) = broadcast::channel(kept);
         (EventSender { sender }, Events { receiver })
     }
@@ -83,14 +83,21 @@ impl<E: Clone> Events<E> {
 }
 
 impl<E: Clone> EventSender<E> {
-    pub(crate) fn tell(&self, event: E) {
+    /// Tells an event to all readers that there are.
+    pub fn tell(&self, event: E) {
         // Nobody may be listening.
         let _ = self.sender.send(event);
     }
 
     /// The events from now on.
-    pub(crate) fn subscribe(&self) -> Events<E> {
+    pub fn subscribe(&self) -> Events<E> {
         Events { receiver: self.sender.subscribe() }
+    }
+}
+
+impl<E> fmt::Debug for EventSender<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventSender")
     }
 }
 

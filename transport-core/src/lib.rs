@@ -54,7 +54,7 @@ pub use client::{
 pub use connect::{ConfigError, Connect, ConnectError};
 pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
 pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};
-pub use events::{EventOrGap, Events};
+pub use events::{EventOrGap, EventSender, Events};
 pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};
 pub use framing::{Framing, FramingError, Role, Token};
 pub use handshake::{HandshakeError, UnprotectedError};

@@ -12,7 +12,7 @@ use crate::limits::Limits;
 use crate::mechanism::{MechanismFactory, Null, SharedMechanism};
 use crate::policy::Policy;
 use crate::server::{RawServer, Server};
-use crate::transport::{Listener, TransportError, Transports, UnknownScheme};
+use crate::transport::{Listener, Transport, TransportError, Transports, UnknownScheme};
 
 /// Listens at an address: settings first, then [`start`](Listen::start).
 ///
@@ -61,6 +61,13 @@ impl Listen {
     pub fn on(listener: Box<dyn Listener>) -> Listen {
         let address = listener.local_address().clone();
         Listen { listener: Some(listener), ..Listen::new(&Transports::new(), address) }
+    }
+
+    /// Uses this transport for addresses of its scheme, in the place of the table's: one with settings of its own, such as
+    /// certificates.
+    pub fn transport(mut self, transport: impl Transport + 'static) -> Listen {
+        self.transports = self.transports.with(transport);
+        self
     }
 
     /// Who may in. Default: nobody.

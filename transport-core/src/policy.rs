@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::evidence::{Certificate, Proof};
+use crate::evidence::{Certificate, Evidence, Proof};
 use crate::glob::Glob;
 use crate::identity::{Identity, Printable};
 
@@ -205,6 +205,15 @@ impl Policy {
             return Ok(());
         }
         Err(Denied { peer: identity.to_string(), policy: self.to_string() })
+    }
+
+    /// Checks what a transport has proven, before there is a mechanism: for a transport that decides by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] names the peer and the policy.
+    pub fn check_evidence(&self, evidence: &Evidence) -> Result<(), Denied> {
+        self.check(&Identity::new(evidence, &[]))
     }
 
     fn allows(&self, identity: &Identity) -> bool {

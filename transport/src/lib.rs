@@ -6,6 +6,7 @@
 //! | address | what it proves | what it hides |
 //! |---|---|---|
 //! | `unix:///path`, `unix:@name` (feature `unix`, on by default) | the peer's uid, gid and pid, both ways | all, from other users |
+//! | `tls://host:port`, `tls+unix:///path?name=host` (feature `tls`, on by default) | names and key of a certificate, both ways or of the server alone | all |
 //! | `tcp://host:port` | nothing; a mechanism can | nothing: beyond loopback only when spelled out |
 //! | `mem://name` | that the peer is this process | all |
 //!
@@ -58,10 +59,28 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With certificates on both sides (`certgen mtls DIR` makes them):
+//!
+//! ```no_run
+//! # #[cfg(feature = "tls")]
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use transport::Policy;
+//! use transport::tls::{TlsConfig, TlsTransport, Trust};
+//!
+//! let config = TlsConfig::new().with_certificate("server.pem").with_trust(Trust::ca_file("ca.pem"));
+//! let tls = TlsTransport::with_config(config)?;
+//! let server = transport::listen("tls://[::]:7000").transport(tls).policy(Policy::san_dns("alice")).start().await?;
+//! # drop(server);
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod table;
 
+#[cfg(feature = "tls")]
+pub use table::with_tls;
 pub use table::{connect, listen, transports};
 #[doc(inline)]
 pub use transport_core::{
@@ -76,5 +95,7 @@ pub use transport_core::{
 pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 
 pub use transport_core as core;
+#[cfg(feature = "tls")]
+pub use transport_tls as tls;
 #[cfg(feature = "unix")]
 pub use transport_unix as unix;

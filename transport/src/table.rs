@@ -45,8 +45,33 @@ static TRANSPORTS: LazyLock<Transports> = LazyLock::new(|| {
     let transports = transports.with(transport_unix::UnixTransport::new());
     #[cfg(not(feature = "unix"))]
     let transports = transports.with_hint("unix", "enable the feature `unix` of the crate `transport`");
+    #[cfg(feature = "tls")]
+    let transports = with_tls(transports, &transport_tls::TlsTransport::new());
+    #[cfg(not(feature = "tls"))]
+    let transports = transports.with_hint("tls", "enable the feature `tls` of the crate `transport`");
     transports
 });
+
+/// Puts `tls` into a table for all the schemes that it can serve: `tls://`, and `tls+unix://` where that is built in.
+///
+/// For one address, [`Connect::transport`] and [`Listen::transport`] are shorter.
+///
+/// # Examples
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use transport::tls::{TlsConfig, TlsTransport, Trust};
+/// let tls = TlsTransport::with_config(TlsConfig::new().with_trust(Trust::ca_file("ca.pem")))?;
+/// let transports = transport::with_tls(transport::transports(), &tls);
+/// let connect = transport::Connect::new(&transports, "tls+unix:///run/app.sock?name=app.example");
+/// # drop(connect); Ok(()) }
+/// ```
+#[cfg(feature = "tls")]
+pub fn with_tls(transports: Transports, tls: &transport_tls::TlsTransport) -> Transports {
+    #[cfg(feature = "unix")]
+    let transports = transports.with(tls.over("tls+unix", transport_unix::UnixTransport::new()));
+    transports.with(tls.clone())
+}
 
 #[cfg(test)]
 mod tests {

@@ -447,7 +447,7 @@ impl Link for Pipe {
     /// Pongs, and what a dropped `send` left behind, go out while this side waits. If that fails, the next send
     /// tells; there may still be something to receive.
     fn before_read(&mut self, cx: &mut Context<'_>) {
-        if !self.outbound.buffer.is_empty() {
+        if !self.outbound.buffer.is_empty() || !self.writer.is_flushed() {
             let _tells_later = self.poll_flush(cx);
         }
         self.outbound.buffer.release_memory();

@@ -69,11 +69,13 @@ pub(super) struct Writer {
     /// Since when the stream has taken no byte although some waited.
     stalled: Option<Instant>,
     alarm: Alarm,
+    /// The stream may hold bytes that were written since it was flushed last: one that encrypts gathers.
+    unflushed: bool,
 }
 
 impl Writer {
     pub(super) fn new(limits: &Limits) -> Writer {
-        Writer { write_time: limits.write_time, stalled: None, alarm: Alarm::default() }
+        Writer { write_time: limits.write_time, stalled: None, alarm: Alarm::default(), unflushed: false }
     }
 
     /// Writes until the buffer is empty, and flushes the stream.
@@ -86,7 +88,14 @@ impl Writer {
     ) -> Poll<Result<(), SendError>> {
         ready!(self.poll_drain(buffer, io, life, cx))?;
         let flushed = Pin::new(io).poll_flush(cx);
-        self.guard(flushed, life, cx)
+        ready!(self.guard(flushed, life, cx))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether everything that was written has left the stream too.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed
     }
 
     /// Writes until the buffer is empty.
@@ -101,6 +110,7 @@ impl Writer {
             return Poll::Ready(Err(SendError::Cut(cut)));
         }
         while !buffer.is_empty() {
+            self.unflushed = true;
             let written = poll_write(buffer, io, cx);
             let written = ready!(self.guard(written, life, cx))?;
             if written == 0 {

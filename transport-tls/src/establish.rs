@@ -1,0 +1,81 @@
+//! What a finished handshake has proven.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio_rustls::TlsStream as Rustls;
+use transport_core::{BoxStream, Claims, Established, Evidence, Proof, Protection, Source};
+
+use crate::error::TlsError;
+use crate::generation::Generation;
+use crate::state::State;
+use crate::stream::TlsStream;
+use crate::verifier::PeerRole;
+
+/// Makes the evidence of a stream whose handshake is done.
+///
+/// A resumed session brings the peer's chain without verifying it again, so it is looked up here whichever way the peer came:
+/// a chain that has been verified is remembered for as long as all of it is valid.
+pub(crate) fn establish(
+    state: &Arc<State>,
+    generation: &Generation,
+    role: PeerRole,
+    rustls: Rustls<BoxStream>,
+    (below, claims, source): (Evidence, Claims, Source),
+) -> Result<Established, TlsError> {
+    let mut stream = TlsStream::new(rustls);
+    let mut evidence = Evidence::new(protection(state, role, &below));
+    if let Some(binding) = stream.channel_binding() {
+        evidence = evidence.with_channel_binding(binding);
+    }
+    let protocol = stream.protocol();
+    if let Some(chain) = stream.peer_chain() {
+        let peer = generation.verifier.verify(chain, role, SystemTime::now())?;
+        let mut certificate = peer.certificate.clone();
+        certificate.alpn = protocol.clone();
+        evidence = evidence.with_proof(Proof::Certificate(Arc::new(certificate)));
+        stream = stream.with_membership(state.open.join(peer, source.clone()));
+    }
+    if let Some(process) = below.process() {
+        evidence = evidence.with_process(process.clone());
+    }
+    let evidence = below.proofs().iter().cloned().fold(evidence, Evidence::with_proof);
+    // rustls has refused a protocol that is not wanted; that none was named is left to be checked here.
+    if protocol.is_none() && state.config.without_protocol.check_evidence(&evidence).is_err() {
+        return Err(TlsError::Protocol { offered: Vec::new(), wanted: state.config.protocols.clone() });
+    }
+    Ok(Established { stream: Box::new(stream), evidence, claims, source })
+}
+
+/// A client that has not verified its server may be talking to anyone on the way.
+fn protection(state: &State, role: PeerRole, below: &Evidence) -> Protection {
+    match role {
+        PeerRole::Server if state.config.trust.is_anyone() => below.protection(),
+        _ => Protection::Encrypted,
+    }
+}
+
+/// Lets the peer read the alert: closing first, with bytes of the peer unread, would reset the connection and take it back.
+pub(crate) async fn say_farewell(mut stream: BoxStream) {
+    let farewell = async {
+        stream.flush().await?;
+        stream.shutdown().await?;
+        std::future::poll_fn(|cx| {
+            loop {
+                let mut stack = [0; 1024];
+                let mut buffer = ReadBuf::new(&mut stack);
+                ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
+                if buffer.filled().is_empty() {
+                    return Poll::Ready(std::io::Result::Ok(()));
+                }
+            }
+        })
+        .await
+    };
+    let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
+}
+
+const FAREWELL: Duration = Duration::from_millis(500);

@@ -1,0 +1,234 @@
+//! One state of certificate, trust and revocation lists, as rustls uses it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, KeyLog, NoKeyLog, ServerConfig, SupportedProtocolVersion, version};
+use sha2::{Digest as _, Sha256};
+use webpki::OwnedCertRevocationList;
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
+use x509_cert::der::Decode as _;
+
+use crate::config::{ClientCertificates, TlsConfig};
+use crate::error::{LoadError, NotSetUp};
+use crate::files;
+use crate::handshake_verifier::HandshakeVerifier;
+use crate::key_log::KeyLogFile;
+use crate::leaf;
+use crate::trust::Anchor;
+use crate::verifier::{RevocationLists, Verifier};
+
+/// Everything that a handshake needs. It never changes: a reload makes another one, with keys for tickets and stores of
+/// sessions of its own, so that no session of the old one is resumed in the new one.
+pub(crate) struct Generation {
+    pub(crate) server: Result<Arc<ServerConfig>, NotSetUp>,
+    pub(crate) client: Result<Arc<ClientConfig>, NotSetUp>,
+    pub(crate) verifier: Arc<Verifier>,
+    /// Tells this state from another.
+    digest: [u8; 32],
+    /// The end of the own certificate's validity.
+    pub(crate) own_not_after: Option<SystemTime>,
+}
+
+/// So many servers' sessions a client keeps, up to eight tickets of about 2 KiB for each.
+const SESSIONS: usize = 32;
+
+impl Generation {
+    /// Reads all files.
+    pub(crate) fn load(config: &TlsConfig) -> Result<Generation, LoadError> {
+        let provider = Arc::new(provider());
+        let own = config.certificate.as_ref().map(|own| own.load(&provider)).transpose()?;
+        let anchors = config.trust.load()?;
+        let lists = revocation_lists(&config.revocation_lists)?;
+        let digest = digest(own.as_ref(), &anchors, &lists);
+        let own_not_after = match &own {
+            Some(own) => Some(own_not_after(own)?),
+            None => None,
+        };
+        let verifier = Arc::new(Verifier::new(
+            &config.trust,
+            anchors,
+            parse(&lists)?,
+            provider.signature_verification_algorithms,
+        ));
+        let own = own.map(|own| Arc::new(SingleCertAndKey::from(own)));
+        let key_log = key_log(config)?;
+        let server = match &own {
+            None => Err(NotSetUp::Certificate),
+            Some(_)
+                if config.client_certificates != ClientCertificates::NotAsked && config.trust.is_nobody() =>
+            {
+                Err(NotSetUp::ClientTrust)
+            }
+            Some(own) => Ok(server(config, &provider, &verifier, own, &key_log)?),
+        };
+        let client = match config.trust.is_nobody() {
+            true => Err(NotSetUp::Trust),
+            false => Ok(client(config, &provider, &verifier, own, &key_log)?),
+        };
+        Ok(Generation { server, client, verifier, digest, own_not_after })
+    }
+
+    /// Whether the other one was read from the same contents.
+    pub(crate) fn is_like(&self, other: &Generation) -> bool {
+        self.digest == other.digest
+    }
+}
+
+/// AES-128 first: it is the fastest where the processor knows AES, and strong enough. The hybrid post-quantum key exchange
+/// first: rustls then offers its X25519 part alone too, so that a peer without it needs no second round trip.
+fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            #[cfg(feature = "tls12")]
+            cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+/// Spelled out, since a feature of the library that another crate switches on must not add TLS 1.2 here.
+fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
+    #[cfg(feature = "tls12")]
+    if config.tls12 {
+        return vec![&version::TLS13, &version::TLS12];
+    }
+    let _only_with_the_feature = config.tls12;
+    vec![&version::TLS13]
+}
+
+fn server(
+    config: &TlsConfig,
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<Verifier>,
+    own: &Arc<SingleCertAndKey>,
+    key_log: &Arc<dyn KeyLog>,
+) -> Result<Arc<ServerConfig>, LoadError> {
+    let clients = HandshakeVerifier::new(Arc::clone(verifier), config.client_certificates);
+    let mut server = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&versions(config))
+        .map_err(settings)?
+        .with_client_cert_verifier(Arc::new(clients))
+        .with_cert_resolver(Arc::clone(own) as _);
+    server.alpn_protocols = config.protocols.clone();
+    // Sessions travel in encrypted tickets; the server stores nothing. Each handshake brings one, for one resumption.
+    server.ticketer = aws_lc_rs::Ticketer::new().map_err(settings)?;
+    server.session_storage = Arc::new(NoServerSessionStorage {});
+    server.send_tls13_tickets = 1;
+    server.max_early_data_size = 0;
+    #[cfg(feature = "tls12")]
+    {
+        // A session of TLS 1.2 without it could be spliced onto another one (RFC 7627).
+        server.require_ems = true;
+    }
+    server.key_log = Arc::clone(key_log);
+    Ok(Arc::new(server))
+}
+
+fn client(
+    config: &TlsConfig,
+    provider: &Arc<CryptoProvider>,
+    verifier: &Arc<Verifier>,
+    own: Option<Arc<SingleCertAndKey>>,
+    key_log: &Arc<dyn KeyLog>,
+) -> Result<Arc<ClientConfig>, LoadError> {
+    let servers = HandshakeVerifier::new(Arc::clone(verifier), ClientCertificates::NotAsked);
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&versions(config))
+        .map_err(settings)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(servers));
+    let mut client = match own {
+        Some(own) => builder.with_client_cert_resolver(own),
+        None => builder.with_no_client_auth(),
+    };
+    client.alpn_protocols = config.protocols.clone();
+    client.resumption = Resumption::in_memory_sessions(SESSIONS);
+    client.enable_early_data = false;
+    #[cfg(feature = "tls12")]
+    {
+        client.require_ems = true;
+    }
+    client.key_log = Arc::clone(key_log);
+    Ok(Arc::new(client))
+}
+
+fn key_log(config: &TlsConfig) -> Result<Arc<dyn KeyLog>, LoadError> {
+    let Some(path) = &config.key_log else { return Ok(Arc::new(NoKeyLog {})) };
+    let file = KeyLogFile::open(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    Ok(Arc::new(file))
+}
+
+fn own_not_after(own: &CertifiedKey) -> Result<SystemTime, LoadError> {
+    let (_, not_after) =
+        leaf::validity(&own.cert[0]).map_err(|refusal| LoadError::Settings(refusal.to_string()))?;
+    Ok(not_after)
+}
+
+/// The lists of each file, with the file.
+type Lists<'a> = Vec<(&'a Path, rustls::pki_types::CertificateRevocationListDer<'static>)>;
+
+fn revocation_lists(paths: &[std::path::PathBuf]) -> Result<Lists<'_>, LoadError> {
+    let mut all = Lists::new();
+    for path in paths {
+        let lists = files::revocation_lists(&files::read(path)?, path)?;
+        if lists.is_empty() {
+            let problem = "there is none in it".to_owned();
+            return Err(LoadError::RevocationList { path: path.clone(), problem });
+        }
+        all.extend(lists.into_iter().map(|list| (path.as_path(), list)));
+    }
+    Ok(all)
+}
+
+fn parse(lists: &Lists<'_>) -> Result<RevocationLists, LoadError> {
+    let mut parsed = RevocationLists::default();
+    for (path, der) in lists {
+        let unusable = |problem: String| LoadError::RevocationList { path: (*path).to_owned(), problem };
+        let list = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(format!("{error:?}")))?;
+        let dates = CertificateList::<Rfc5280>::from_der(der).map_err(|error| unusable(error.to_string()))?;
+        let next_update = dates.tbs_cert_list.next_update.map(|time| time.to_system_time());
+        parsed.next_update = parsed.next_update.into_iter().chain(next_update).min();
+        parsed.lists.push(list.into());
+    }
+    Ok(parsed)
+}
+
+fn digest(own: Option<&CertifiedKey>, anchors: &[Anchor], lists: &Lists<'_>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut add = |kind: u8, der: &[u8]| {
+        hash.update([kind]);
+        hash.update((der.len() as u64).to_be_bytes());
+        hash.update(der);
+    };
+    // A certificate says which key it belongs to, so it stands for both.
+    own.into_iter().flat_map(|own| &own.cert).for_each(|der| add(0, der));
+    anchors.iter().for_each(|anchor| add(1, &anchor.certificate));
+    lists.iter().for_each(|(_, der)| add(2, der));
+    hash.finalize().into()
+}
+
+fn settings(error: impl std::fmt::Display) -> LoadError {
+    LoadError::Settings(error.to_string())
+}

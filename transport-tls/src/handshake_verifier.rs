@@ -1,0 +1,138 @@
+//! The verifier as rustls calls it in the middle of a handshake.
+//!
+//! Whatever the reason, a refusal reaches rustls as one and the same error, so the peer gets one and the same alert
+//! (`certificate_unknown`); the reason travels inside it to this side's log.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use crate::config::ClientCertificates;
+use crate::refusal::Refusal;
+use crate::verifier::{PeerRole, Verifier};
+
+#[derive(Debug)]
+pub(crate) struct HandshakeVerifier {
+    verifier: Arc<Verifier>,
+    client_certificates: ClientCertificates,
+    hints: Vec<DistinguishedName>,
+}
+
+/// With more authorities than that, the list would only fill the handshake.
+const MOST_HINTS: usize = 16;
+
+impl HandshakeVerifier {
+    pub(crate) fn new(verifier: Arc<Verifier>, client_certificates: ClientCertificates) -> HandshakeVerifier {
+        let mut hints: Vec<DistinguishedName> =
+            verifier.subjects().map(DistinguishedName::in_sequence).collect();
+        if hints.len() > MOST_HINTS {
+            hints.clear();
+        }
+        HandshakeVerifier { verifier, client_certificates, hints }
+    }
+
+    fn chain<'a>(leaf: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+        std::iter::once(leaf).chain(intermediates).cloned().collect()
+    }
+}
+
+impl ClientCertVerifier for HandshakeVerifier {
+    fn offer_client_auth(&self) -> bool {
+        self.client_certificates != ClientCertificates::NotAsked
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.client_certificates == ClientCertificates::Required
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain = HandshakeVerifier::chain(end_entity, intermediates);
+        self.verifier.verify(&chain, PeerRole::Client, system_time(now))?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature(verify_tls12_signature(message, cert, dss, self.verifier.algorithms()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature(verify_tls13_signature(message, cert, dss, self.verifier.algorithms()))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.algorithms().supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for HandshakeVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let chain = HandshakeVerifier::chain(end_entity, intermediates);
+        let peer = self.verifier.verify(&chain, PeerRole::Server, system_time(now))?;
+        self.verifier.verify_name(&peer, server_name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature(verify_tls12_signature(message, cert, dss, self.verifier.algorithms()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        signature(verify_tls13_signature(message, cert, dss, self.verifier.algorithms()))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.algorithms().supported_schemes()
+    }
+}
+
+fn signature(result: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+    result.map_err(|error| match error {
+        Error::InvalidCertificate(_) => Refusal::BadSignature.into(),
+        other => other,
+    })
+}
+
+fn system_time(time: UnixTime) -> SystemTime {
+    UNIX_EPOCH + std::time::Duration::from_secs(time.as_secs())
+}

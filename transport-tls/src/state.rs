@@ -1,0 +1,135 @@
+//! The state that a transport and its clones share: the present generation, and how the next one comes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use transport_core::{EventSender, Events};
+
+use crate::config::TlsConfig;
+use crate::error::LoadError;
+use crate::event::{TlsEvent, TlsEvents};
+use crate::generation::Generation;
+use crate::keeper::Keeper;
+use crate::open_connections::OpenConnections;
+
+pub(crate) struct State {
+    pub(crate) config: TlsConfig,
+    current: RwLock<Arc<Generation>>,
+    /// Held while the files are read, so that an older state never replaces a newer one.
+    reloading: Mutex<()>,
+    pub(crate) open: Arc<OpenConnections>,
+    events: EventSender<TlsEvent>,
+    /// Ended with the state.
+    keeper: Mutex<Option<Keeper>>,
+}
+
+const EVENTS_KEPT: usize = 256;
+
+impl State {
+    pub(crate) fn load(config: TlsConfig) -> Result<Arc<State>, LoadError> {
+        let generation = Generation::load(&config)?;
+        warn_if_expired(&generation);
+        let (events, _nobody_listens_yet) = Events::channel(EVENTS_KEPT);
+        let state = Arc::new(State {
+            config,
+            current: RwLock::new(Arc::new(generation)),
+            reloading: Mutex::new(()),
+            open: Arc::default(),
+            events,
+            keeper: Mutex::new(None),
+        });
+        let is_set_up = state.config.certificate.is_some() || !state.config.trust.is_nobody();
+        if is_set_up {
+            let keeper = Keeper::start(&state)?;
+            *state.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(keeper);
+        }
+        Ok(state)
+    }
+
+    /// What new connections use.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        // Held for a clone or an assignment only.
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn events(&self) -> TlsEvents {
+        self.events.subscribe()
+    }
+
+    /// Reads all files again; true when they have changed. What was loaded before stays in use if they cannot be used.
+    pub(crate) fn reload(&self) -> Result<bool, Arc<LoadError>> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = match Generation::load(&self.config) {
+            Ok(generation) => Arc::new(generation),
+            Err(error) => {
+                let error = Arc::new(error);
+                self.tell(TlsEvent::ReloadFailed { error: Arc::clone(&error) });
+                return Err(error);
+            }
+        };
+        if generation.is_like(&self.generation()) {
+            return Ok(false);
+        }
+        warn_if_expired(&generation);
+        let not_after = generation.own_not_after;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        self.tell(TlsEvent::Reloaded { not_after });
+        self.close_refused();
+        Ok(true)
+    }
+
+    /// Closes the open connections whose peers would not be accepted any more.
+    pub(crate) fn close_refused(&self) {
+        if self.config.keep_open {
+            return;
+        }
+        let closed = self.open.close_refused(&self.generation().verifier, SystemTime::now());
+        for (source, reason) in closed {
+            self.tell(TlsEvent::Closed { source, reason });
+        }
+    }
+
+    pub(crate) fn tell(&self, event: TlsEvent) {
+        match &event {
+            TlsEvent::Reloaded { .. } => tracing::info!("certificates loaded again"),
+            TlsEvent::ReloadFailed { error } => {
+                tracing::warn!(%error, "the new certificates cannot be used, the old ones stay");
+            }
+            TlsEvent::NotWatched { problem } => {
+                tracing::warn!(%problem, "cannot watch the certificates, looking every 30 seconds");
+            }
+            TlsEvent::Closed { source, reason } => {
+                tracing::info!(%source, %reason, "connection closed: its peer would not be accepted any more");
+            }
+        }
+        self.events.tell(event);
+    }
+
+    /// The files and directories that a reload reads.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        let TlsConfig { certificate, trust, revocation_lists, .. } = &self.config;
+        let own = certificate.iter().flat_map(|certificate| certificate.paths());
+        let lists = revocation_lists.iter().map(PathBuf::as_path);
+        own.chain(trust.paths()).chain(lists).map(Path::to_owned).collect()
+    }
+
+    /// The directories in which a change may mean that there is something to reload.
+    pub(crate) fn watched_directories(&self) -> Vec<PathBuf> {
+        let mut directories: Vec<PathBuf> = self.config.trust.directories().map(Path::to_owned).collect();
+        for path in self.paths() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            directories.push(parent.unwrap_or(Path::new(".")).to_owned());
+        }
+        directories.sort();
+        directories.dedup();
+        directories
+    }
+}
+
+/// Peers will refuse it; that is theirs to do, and a clock may be wrong, so it is no error.
+fn warn_if_expired(generation: &Generation) {
+    if generation.own_not_after.is_some_and(|not_after| not_after < SystemTime::now()) {
+        tracing::warn!("the own certificate has expired: peers will refuse it");
+    }
+}

@@ -1,0 +1,346 @@
+//! Who a chain of certificates proves: the decision, without any connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use sha2::{Digest as _, Sha256};
+use transport_core::Certificate;
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder, VerifiedPath,
+};
+
+use crate::display;
+use crate::leaf;
+use crate::refusal::Refusal;
+use crate::trust::{Anchor, Trust};
+
+/// Verifies chains against one state of trust: authorities, revocation lists and pins.
+///
+/// Who has passed is remembered until the first thing in its chain expires, or its revocation list does: the next
+/// connection, resumed or not, is decided by looking it up. Another state of trust is another verifier, which
+/// remembers nobody.
+pub(crate) struct Verifier {
+    anchors: Vec<Anchor>,
+    trust_anchors: Vec<TrustAnchor<'static>>,
+    lists: RevocationLists,
+    pins: Vec<[u8; 32]>,
+    anyone: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+    known: Mutex<HashMap<ChainDigest, Arc<VerifiedPeer>>>,
+}
+
+/// The revocation lists, and when the first of them is due to be replaced.
+#[derive(Default)]
+pub(crate) struct RevocationLists {
+    pub(crate) lists: Vec<CertRevocationList<'static>>,
+    pub(crate) next_update: Option<SystemTime>,
+}
+
+/// Who has passed.
+pub(crate) struct VerifiedPeer {
+    /// What the leaf says; the protocol (ALPN) is each connection's own.
+    pub(crate) certificate: Certificate,
+    /// The chain as it was presented.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) role: PeerRole,
+    /// From then on it has to be looked at again.
+    valid_until: SystemTime,
+}
+
+/// What the peer is: its certificate must allow that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerRole {
+    Client,
+    Server,
+}
+
+type ChainDigest = [u8; 32];
+
+/// So many peers are remembered; more than that at once just cost a verification.
+const MOST_KNOWN: usize = 1024;
+
+impl Verifier {
+    pub(crate) fn new(
+        trust: &Trust,
+        anchors: Vec<Anchor>,
+        lists: RevocationLists,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Verifier {
+        Verifier {
+            trust_anchors: anchors.iter().map(|anchor| anchor.trust_anchor.clone()).collect(),
+            anchors,
+            lists,
+            pins: trust.pins().collect(),
+            anyone: trust.is_anyone(),
+            algorithms,
+            known: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.algorithms
+    }
+
+    /// The subjects of the authorities, DER-encoded: hints for a client that has several certificates.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = &[u8]> {
+        self.trust_anchors.iter().map(|anchor| anchor.subject.as_ref())
+    }
+
+    /// Decides whether a peer that presents `chain`, leaf first, is who the leaf says.
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        role: PeerRole,
+        now: SystemTime,
+    ) -> Result<Arc<VerifiedPeer>, Refusal> {
+        let digest = digest(chain, role);
+        if let Some(known) = self.known().get(&digest).filter(|peer| peer.is_valid(now)) {
+            return Ok(Arc::clone(known));
+        }
+        let peer = Arc::new(self.verify_anew(chain, role, now)?);
+        let mut known = self.known();
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(digest, Arc::clone(&peer));
+        Ok(peer)
+    }
+
+    /// Whether a client compares the name: not where the key itself is trusted.
+    pub(crate) fn verify_name(&self, peer: &VerifiedPeer, name: &ServerName<'_>) -> Result<(), Refusal> {
+        if self.is_trusted_key(&peer.certificate) {
+            return Ok(());
+        }
+        let leaf = end_entity(&peer.chain[0])?;
+        leaf.verify_is_valid_for_subject_name(name).map_err(|_| Refusal::WrongName {
+            expected: name.to_str().into_owned(),
+            presented: names(&peer.certificate),
+        })
+    }
+
+    fn is_trusted_key(&self, certificate: &Certificate) -> bool {
+        self.anyone || self.pins.contains(&certificate.spki_sha256)
+    }
+
+    fn verify_anew(
+        &self,
+        chain: &[CertificateDer<'_>],
+        role: PeerRole,
+        now: SystemTime,
+    ) -> Result<VerifiedPeer, Refusal> {
+        let Some((leaf_der, intermediates)) = chain.split_first() else {
+            return Err(Refusal::Malformed { problem: "the chain is empty".to_owned() });
+        };
+        let mut certificate = match leaf::read(leaf_der) {
+            // Without verification, what is wrong with it is no reason either, as long as its key can be read.
+            Err(_) if self.anyone => leaf::read_unchecked(leaf_der)?,
+            read => read?,
+        };
+        let by_chain = self.verify_chain(&certificate, leaf_der, intermediates, role, now);
+        let valid_until = match by_chain {
+            Ok(Path { length, valid_until }) => {
+                certificate.chain_length = length;
+                valid_until
+            }
+            Err(_) if self.anyone => SystemTime::now() + FOR_EVER,
+            Err(_) if self.is_trusted_key(&certificate) => {
+                check_validity(&certificate, now)?;
+                certificate.not_after
+            }
+            Err(Refusal::UnknownIssuer { .. } | Refusal::SelfSigned { .. }) if self.anchors.is_empty() => {
+                return Err(Refusal::PinMismatch { found: display::pin(&certificate.spki_sha256) });
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
+        Ok(VerifiedPeer { certificate, chain, role, valid_until })
+    }
+
+    fn verify_chain(
+        &self,
+        certificate: &Certificate,
+        leaf_der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        role: PeerRole,
+        now: SystemTime,
+    ) -> Result<Path, Refusal> {
+        let leaf = end_entity(leaf_der)?;
+        let lists: Vec<&CertRevocationList<'_>> = self.lists.lists.iter().collect();
+        // All of the chain is looked up, and what no list covers is refused: webpki's defaults. That a list has
+        // expired counts too.
+        let revocation = RevocationOptionsBuilder::new(&lists)
+            .ok()
+            .map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
+        let usage = match role {
+            PeerRole::Client => KeyUsage::client_auth(),
+            PeerRole::Server => KeyUsage::server_auth(),
+        };
+        let time = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let anchor_is_valid = |path: &VerifiedPath<'_>| {
+            let not_after = self.anchor_of(path).map_or(UNIX_EPOCH, |anchor| anchor.not_after);
+            if not_after >= now {
+                return Ok(());
+            }
+            let not_after = not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
+            Err(webpki::Error::CertExpired { time, not_after: UnixTime::since_unix_epoch(not_after) })
+        };
+        let path = leaf
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.trust_anchors,
+                intermediates,
+                time,
+                usage,
+                revocation,
+                Some(&anchor_is_valid),
+            )
+            .map_err(|error| self.reason(error, certificate, intermediates, role))?;
+        self.measure(&path, certificate)
+    }
+
+    /// How long the path is, and until when all of it is valid.
+    fn measure(&self, path: &VerifiedPath<'_>, certificate: &Certificate) -> Result<Path, Refusal> {
+        let mut length = 1;
+        let mut valid_until = certificate.not_after;
+        for intermediate in path.intermediate_certificates() {
+            length += 1;
+            valid_until = valid_until.min(leaf::validity(&intermediate.der())?.1);
+        }
+        if let Some(anchor) = self.anchor_of(path) {
+            // A certificate that is trusted by itself is its own authority.
+            length += usize::from(anchor.certificate != path.end_entity().der());
+            valid_until = valid_until.min(anchor.not_after);
+        }
+        let next_update = self.lists.next_update.unwrap_or(valid_until);
+        Ok(Path { length, valid_until: valid_until.min(next_update) })
+    }
+
+    fn anchor_of(&self, path: &VerifiedPath<'_>) -> Option<&Anchor> {
+        self.anchors.iter().find(|anchor| anchor.trust_anchor == *path.anchor())
+    }
+
+    /// What an error of the library means for this certificate.
+    fn reason(
+        &self,
+        error: webpki::Error,
+        certificate: &Certificate,
+        intermediates: &[CertificateDer<'_>],
+        role: PeerRole,
+    ) -> Refusal {
+        use webpki::Error as E;
+        let subject = || certificate.subject.clone();
+        match error {
+            E::CertExpired { not_after, .. } => {
+                let not_after = system_time(not_after);
+                let others =
+                    intermediates.iter().chain(self.anchors.iter().map(|anchor| &anchor.certificate));
+                let expired =
+                    |der: &&CertificateDer<'_>| leaf::validity(der).is_ok_and(|(_, end)| end == not_after);
+                let whose = if certificate.not_after == not_after {
+                    subject()
+                } else {
+                    others.into_iter().find(expired).map_or_else(subject, |der| leaf::subject(der))
+                };
+                Refusal::Expired { subject: whose, not_after }
+            }
+            E::CertNotValidYet { not_before, .. } => {
+                Refusal::NotYetValid { not_before: system_time(not_before) }
+            }
+            // An authority of the same name with another key has not issued it either.
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey
+                if certificate.issuer == certificate.subject =>
+            {
+                Refusal::SelfSigned { subject: subject() }
+            }
+            E::UnknownIssuer | E::InvalidSignatureForPublicKey => {
+                Refusal::UnknownIssuer { issuer: certificate.issuer.clone() }
+            }
+            E::CaUsedAsEndEntity if certificate.issuer == certificate.subject => {
+                Refusal::SelfSigned { subject: subject() }
+            }
+            E::CaUsedAsEndEntity => Refusal::IsAuthority,
+            E::RequiredEkuNotFoundContext(_) => Refusal::WrongPurpose { role: role.name() },
+            E::CertRevoked => Refusal::Revoked { subject: subject() },
+            E::UnknownRevocationStatus => Refusal::RevocationUnknown,
+            E::CrlExpired { next_update, .. } => {
+                Refusal::RevocationListExpired { next_update: system_time(next_update) }
+            }
+            other => Refusal::Invalid { problem: format!("{other:?}") },
+        }
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<ChainDigest, Arc<VerifiedPeer>>> {
+        // Held for single operations of the map only.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("anchors", &self.anchors.len()).finish_non_exhaustive()
+    }
+}
+
+struct Path {
+    length: usize,
+    valid_until: SystemTime,
+}
+
+impl VerifiedPeer {
+    fn is_valid(&self, now: SystemTime) -> bool {
+        // A clock that was set back may have made it not valid yet.
+        self.certificate.not_before <= now && now <= self.valid_until
+    }
+}
+
+impl PeerRole {
+    fn name(self) -> &'static str {
+        match self {
+            PeerRole::Client => "client",
+            PeerRole::Server => "server",
+        }
+    }
+}
+
+fn digest(chain: &[CertificateDer<'_>], role: PeerRole) -> ChainDigest {
+    let mut hash = Sha256::new();
+    hash.update([u8::from(role == PeerRole::Client)]);
+    for der in chain {
+        // The length keeps one chain from reading as another.
+        hash.update((der.len() as u64).to_be_bytes());
+        hash.update(der);
+    }
+    hash.finalize().into()
+}
+
+fn end_entity<'a>(der: &'a CertificateDer<'a>) -> Result<EndEntityCert<'a>, Refusal> {
+    EndEntityCert::try_from(der).map_err(|error| Refusal::Malformed { problem: format!("{error:?}") })
+}
+
+fn check_validity(certificate: &Certificate, now: SystemTime) -> Result<(), Refusal> {
+    if now > certificate.not_after {
+        let subject = certificate.subject.clone();
+        return Err(Refusal::Expired { subject, not_after: certificate.not_after });
+    }
+    if now < certificate.not_before {
+        return Err(Refusal::NotYetValid { not_before: certificate.not_before });
+    }
+    Ok(())
+}
+
+fn names(certificate: &Certificate) -> Vec<String> {
+    let addresses = certificate.ip_addresses.iter().map(ToString::to_string);
+    let uris = certificate.uris.iter().cloned();
+    certificate.dns_names.iter().cloned().chain(addresses).chain(uris).collect()
+}
+
+fn system_time(time: UnixTime) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(time.as_secs())
+}
+
+/// Where nothing is verified, nothing expires.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
