@@ -8,7 +8,7 @@
 //! Wiretap   what both sides really say
 //! ```
 //!
-//! The tests are in `tests/`: `pyzmq`, `zeromq_crate`, `scram` and `outside`. See the README for how to run them.
+//! The tests are in `tests/`, one file or folder a peer or topic. See the README for how to run them.
 #![forbid(unsafe_code)]
 
 mod bounded;
