@@ -3,6 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
 use crate::error::Error;
 
 /// The kind of a key: what `--algorithm` takes.
@@ -51,6 +55,36 @@ impl Algorithm {
         }
     }
 
+    /// The algorithm of a public key (SubjectPublicKeyInfo, DER). For RSA of a size between two, it is the smaller one.
+    ///
+    /// # Errors
+    ///
+    /// When it is malformed or of none of these.
+    pub fn of_public_key(der: &[u8]) -> Result<Algorithm, Error> {
+        let unknown = "its key is neither P-256, P-384, Ed25519 nor RSA of 2048 to 8192 bits";
+        let unknown = || Error::Malformed(unknown.into());
+        let (rest, key) = SubjectPublicKeyInfo::from_der(der).map_err(|_| unknown())?;
+        if !rest.is_empty() {
+            return Err(unknown());
+        }
+        if key.algorithm.algorithm.to_id_string() == ED25519 {
+            return Ok(Algorithm::Ed25519);
+        }
+        let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
+        match (key.parsed(), curve.map(|curve| curve.to_id_string()).as_deref()) {
+            (Ok(PublicKey::EC(_)), Some(P256)) => Ok(Algorithm::P256),
+            (Ok(PublicKey::EC(_)), Some(P384)) => Ok(Algorithm::P384),
+            (Ok(PublicKey::RSA(rsa)), _) => match rsa.key_size() {
+                2048..3072 => Ok(Algorithm::Rsa2048),
+                3072..4096 => Ok(Algorithm::Rsa3072),
+                4096..8192 => Ok(Algorithm::Rsa4096),
+                8192 => Ok(Algorithm::Rsa8192),
+                _ => Err(unknown()),
+            },
+            _ => Err(unknown()),
+        }
+    }
+
     /// Whether it is RSA, of any size.
     pub fn is_rsa(self) -> bool {
         matches!(self, Algorithm::Rsa2048 | Algorithm::Rsa3072 | Algorithm::Rsa4096 | Algorithm::Rsa8192)
@@ -74,3 +108,7 @@ impl FromStr for Algorithm {
         })
     }
 }
+
+const ED25519: &str = "1.3.101.112";
+const P256: &str = "1.2.840.10045.3.1.7";
+const P384: &str = "1.3.132.0.34";

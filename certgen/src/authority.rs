@@ -6,6 +6,7 @@ use rcgen::{Issuer, KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 
 use crate::algorithm::Algorithm;
+use crate::cables;
 use crate::certificate::{Certificate, parse};
 use crate::credentials::Credentials;
 use crate::error::Error;
@@ -23,14 +24,19 @@ pub struct AuthorityConfig {
     pub algorithm: Algorithm,
     /// From when until when it can issue certificates. Default: [`Validity::AUTHORITY`].
     pub validity: Validity,
-    /// Whether it is one of the cables network.
-    pub(crate) is_cables: bool,
+    /// Set for one of the cables network.
+    pub(crate) cables: Option<cables::Kind>,
 }
 
 impl AuthorityConfig {
     /// An authority of the cables network: its fixed name, 18300 days, and the extensions that its peers insist on.
     pub fn cables() -> AuthorityConfig {
-        AuthorityConfig { validity: Validity::CABLES, is_cables: true, ..AuthorityConfig::default() }
+        AuthorityConfig::cables_of(false)
+    }
+
+    pub(crate) fn cables_of(is_classic: bool) -> AuthorityConfig {
+        let kind = if is_classic { cables::Kind::Classic } else { cables::Kind::Plain };
+        AuthorityConfig { validity: Validity::CABLES, cables: Some(kind), ..AuthorityConfig::default() }
     }
 
     /// Sets its name.
@@ -58,7 +64,7 @@ impl Default for AuthorityConfig {
             name: None,
             algorithm: Algorithm::default(),
             validity: Validity::AUTHORITY,
-            is_cables: false,
+            cables: None,
         }
     }
 }
@@ -79,7 +85,7 @@ impl CertificateAuthority {
     /// When the configuration contradicts itself, or no key can be made.
     pub fn new(config: &AuthorityConfig) -> Result<CertificateAuthority, Error> {
         let mut key = PrivateKey::generate(config.algorithm)?;
-        if config.is_cables {
+        if config.cables.is_some() {
             key = key.with_sha512()?;
         }
         let dates = config.validity.resolve(SystemTime::now())?;

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use data_encoding::BASE64;
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 
@@ -25,6 +24,7 @@ pub struct Certificate {
     der: Vec<u8>,
     subject: NameOf,
     issuer: NameOf,
+    common_name: Option<String>,
     serial: SerialNumber,
     names: Vec<Name>,
     not_before: SystemTime,
@@ -52,6 +52,7 @@ impl Certificate {
     pub fn from_der(der: &[u8]) -> Result<Certificate, Error> {
         let parsed = parse(der)?;
         let validity = parsed.validity();
+        let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
         let key_id = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
             _ => None,
@@ -60,6 +61,7 @@ impl Certificate {
             der: der.to_vec(),
             subject: NameOf::new(parsed.subject()),
             issuer: NameOf::new(parsed.issuer()),
+            common_name: common_name.map(printable),
             serial: SerialNumber::from_der(parsed.raw_serial()),
             names: names(&parsed),
             not_before: from_seconds(validity.not_before.timestamp()),
@@ -96,6 +98,11 @@ impl Certificate {
     /// Whose it is, for people: nothing that may be trusted as a name (that is [`names`](Certificate::names)).
     pub fn subject(&self) -> &str {
         &self.subject.text
+    }
+
+    /// The common name of its subject, for people.
+    pub fn common_name(&self) -> Option<&str> {
+        self.common_name.as_deref()
     }
 
     /// Who signed it, for people.
@@ -157,7 +164,7 @@ impl Certificate {
 
     /// SHA-256 of its public key, as `sha256:` and base64: what a peer can be pinned to.
     pub fn pin(&self) -> String {
-        format!("sha256:{}", BASE64.encode(digest(&SHA256, &self.public_key)))
+        format!("sha256:{}", BASE64.encode(digest(&SHA256, &self.public_key).as_ref()))
     }
 
     /// Checks that `issuer` signed it: the name and the signature, not the time.

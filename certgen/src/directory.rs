@@ -20,6 +20,9 @@ use crate::error::Error;
 use crate::files::FileSet;
 use crate::pem::PemFile;
 use crate::private_key::PrivateKey;
+use crate::revocation::{RevocationConfig, RevocationList, RevocationReason};
+use crate::serial::SerialNumber;
+use crate::validity::{self, Validity};
 
 /// An authority whose key and records are in a folder, which is locked for as long as this exists.
 ///
@@ -94,6 +97,78 @@ impl AuthorityDirectory {
         let path = self.path.join(ISSUED).join(format!("{}.pem", certificate.serial()));
         files.add(path, certificate.pem().as_bytes(), 0o644)
     }
+
+    /// The certificate with this serial number, as it was recorded.
+    ///
+    /// # Errors
+    ///
+    /// When the authority has issued none with this number.
+    pub fn issued(&self, serial: &SerialNumber) -> Result<Certificate, Error> {
+        let path = self.path.join(ISSUED).join(format!("{serial}.pem"));
+        if !path.exists() {
+            let problem =
+                format!("{} has issued no certificate with the serial number {serial}", self.path.display());
+            return Err(Error::Config(problem));
+        }
+        Certificate::read(path)
+    }
+
+    /// What is revoked so far; `None` if nothing ever was.
+    ///
+    /// # Errors
+    ///
+    /// When the list cannot be read or is not this authority's.
+    pub fn revocation_list(&self) -> Result<Option<RevocationList>, Error> {
+        let path = self.path.join(REVOKED);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let list = PemFile::read(&path)?.revocation_lists.into_iter().next();
+        let list = list.ok_or_else(|| Error::Malformed("it has no revocation list".into()).in_file(&path))?;
+        list.is_issued_by(self.authority.certificate()).map_err(|error| error.in_file(&path))?;
+        Ok(Some(list))
+    }
+
+    /// Revokes certificates, and signs the list anew; with no certificates, it only gets another next update.
+    ///
+    /// # Errors
+    ///
+    /// When the list so far cannot be read, or the new one cannot be signed or written.
+    pub fn revoke(
+        &self,
+        serials: &[SerialNumber],
+        reason: RevocationReason,
+        validity: Validity,
+        files: &mut FileSet,
+    ) -> Result<RevocationList, Error> {
+        let so_far = self.revocation_list()?;
+        let config = so_far.as_ref().map_or_else(RevocationConfig::default, RevocationConfig::after);
+        let config = serials.iter().fold(config, |config, serial| config.with_revoked(serial, reason));
+        let list = self.authority.revocation_list(&config.with_validity(validity))?;
+        let path = self.path.join(REVOKED);
+        match so_far {
+            Some(_) => files.add_in_place_of(path, list.pem().as_bytes())?,
+            None => files.add(path, list.pem().as_bytes(), 0o644)?,
+        }
+        Ok(list)
+    }
+
+    /// Refuses a certificate that is not this authority's, or that it has revoked.
+    ///
+    /// # Errors
+    ///
+    /// When it is one of these.
+    pub fn check_in_force(&self, certificate: &Certificate) -> Result<(), Error> {
+        certificate.is_issued_by(self.authority.certificate())?;
+        let list = self.revocation_list()?;
+        match list.as_ref().and_then(|list| list.find(certificate.serial())) {
+            Some(revoked) => Err(Error::Malformed(format!(
+                "it is revoked since {}: issue another one with `certgen leaf`",
+                validity::display_minute(revoked.since)
+            ))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The key in a file that only its owner can read.
@@ -138,5 +213,6 @@ fn lock(path: &Path) -> Result<File, Error> {
 pub(crate) const CERTIFICATE: &str = "ca.pem";
 pub(crate) const KEY: &str = "ca.key";
 pub(crate) const ISSUED: &str = "issued";
+pub(crate) const REVOKED: &str = "crl.pem";
 const LOCK_TIME: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);

@@ -10,7 +10,7 @@ use crate::names::{self, Name, host_names};
 use crate::private_key::PrivateKey;
 use crate::profile::Profile;
 use crate::template;
-use crate::validity::Validity;
+use crate::validity::{self, Validity};
 
 /// What a certificate says, and for how long.
 #[derive(Clone, Debug)]
@@ -58,6 +58,32 @@ impl LeafConfig {
             "a certificate of the profile {profile} needs a name, such as alice or alice@example.org"
         );
         Err(Error::Config(problem))
+    }
+
+    /// What a certificate says already: its names, common name, profile and number of days, to renew it.
+    ///
+    /// # Errors
+    ///
+    /// When its usages are of no profile, or its names could not be issued.
+    pub fn like(certificate: &Certificate) -> Result<LeafConfig, Error> {
+        LeafConfig::like_with(certificate, Profile::of(certificate)?)
+    }
+
+    /// As [`like`](LeafConfig::like), for another profile.
+    ///
+    /// # Errors
+    ///
+    /// When its names could not be issued.
+    pub fn like_with(certificate: &Certificate, profile: Profile) -> Result<LeafConfig, Error> {
+        let names = certificate.names().iter().map(|name| name.to_string().parse());
+        let config = LeafConfig {
+            names: names.collect::<Result<_, _>>()?,
+            common_name: certificate.common_name().map(str::to_owned),
+            profile,
+            algorithm: Some(Algorithm::of_public_key(certificate.public_key())?),
+            validity: Validity::Days(validity::days_of(certificate.not_before(), certificate.not_after())),
+        };
+        Ok(config)
     }
 
     /// Sets what it may be used for.
@@ -109,16 +135,29 @@ impl Default for LeafConfig {
 ///
 /// When the configuration contradicts itself, or no key can be made.
 pub fn self_signed(config: &LeafConfig) -> Result<Credentials, Error> {
+    check(config, config.algorithm())?;
+    self_signed_for(config, PrivateKey::generate(config.algorithm())?)
+}
+
+/// Makes a certificate that a key which exists already signs itself.
+///
+/// # Errors
+///
+/// As [`self_signed`].
+pub fn self_signed_for(config: &LeafConfig, key: PrivateKey) -> Result<Credentials, Error> {
+    check(config, key.algorithm())?;
+    let dates = config.validity.resolve(SystemTime::now())?;
+    let params = template::leaf(config, key.algorithm(), dates, None)?;
+    let made = params.self_signed(key.pair()).map_err(Error::crypto("sign the certificate"))?;
+    Ok(Credentials::new(key, Certificate::from_der(made.der())?))
+}
+
+/// What is wrong is told before a key is made, which may take seconds.
+fn check(config: &LeafConfig, algorithm: Algorithm) -> Result<(), Error> {
     if config.profile == Profile::Cables {
         let problem =
             "an identity of the cables network has an authority of its own: make it with `certgen cables`";
         return Err(Error::Config(problem.into()));
     }
-    let algorithm = config.algorithm();
-    config.profile.check(algorithm)?;
-    let dates = config.validity.resolve(SystemTime::now())?;
-    let params = template::leaf(config, algorithm, dates, None)?;
-    let key = PrivateKey::generate(algorithm)?;
-    let made = params.self_signed(key.pair()).map_err(Error::crypto("sign the certificate"))?;
-    Ok(Credentials::new(key, Certificate::from_der(made.der())?))
+    config.profile.check(algorithm)
 }

@@ -15,7 +15,7 @@
 //! |---|---|
 //! | certificates in memory, for tests and programs that make their own | [`CertificateAuthority`], [`self_signed`], [`LeafConfig`] |
 //! | certificates in files | [`AuthorityDirectory`], [`FileSet`], which writes all of its files or none |
-//! | to know what a file has | [`PemFile`], [`Certificate`] |
+//! | to know what a file has, and whether it is fit for use | [`PemFile`], [`Certificate`], [`check`](mod@check) |
 //! | the command line | `certgen --help` |
 //!
 //! What each kind of certificate may be used for is its [`Profile`]; nothing has a default of the libraries below.
@@ -25,15 +25,19 @@ mod algorithm;
 mod authority;
 mod cables;
 mod certificate;
+pub mod check;
 mod credentials;
 mod directory;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod leaf;
 mod names;
 mod pem;
 mod private_key;
 mod profile;
+mod request;
 mod revocation;
 mod serial;
 mod template;
@@ -41,16 +45,18 @@ mod validity;
 
 pub use algorithm::Algorithm;
 pub use authority::{AuthorityConfig, CertificateAuthority};
+pub use cables::{CablesConfig, CablesIdentity};
 pub use certificate::Certificate;
 pub use credentials::Credentials;
 pub use directory::AuthorityDirectory;
 pub use error::Error;
 pub use files::FileSet;
-pub use leaf::{LeafConfig, self_signed};
+pub use leaf::{LeafConfig, self_signed, self_signed_for};
 pub use names::{Name, host_names};
 pub use pem::PemFile;
 pub use private_key::PrivateKey;
 pub use profile::Profile;
+pub use request::Request;
 pub use revocation::{RevocationConfig, RevocationList, RevocationReason, Revoked};
 pub use serial::SerialNumber;
 pub use validity::{Validity, display_day, display_minute};

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use data_encoding::BASE64;
 use rustls_pki_types::pem::{SectionKind, from_buf};
 use zeroize::Zeroizing;
 
 use crate::certificate::Certificate;
 use crate::error::Error;
 use crate::private_key::{KeyEncoding, PrivateKey};
+use crate::request::Request;
 use crate::revocation::RevocationList;
 
 /// What a PEM file has, in any order.
@@ -22,8 +22,8 @@ pub struct PemFile {
     pub keys: Vec<PrivateKey>,
     /// Certificates, in the order of the file.
     pub certificates: Vec<Certificate>,
-    /// Signing requests (DER).
-    pub(crate) requests: Vec<Vec<u8>>,
+    /// Signing requests.
+    pub requests: Vec<Request>,
     /// Revocation lists.
     pub revocation_lists: Vec<RevocationList>,
 }
@@ -54,7 +54,7 @@ impl PemFile {
                 SectionKind::PrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Pkcs8)?),
                 SectionKind::EcPrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Sec1)?),
                 SectionKind::RsaPrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Pkcs1)?),
-                SectionKind::Csr => file.requests.push(der.to_vec()),
+                SectionKind::Csr => file.requests.push(Request::from_der(&der)?),
                 SectionKind::Crl => file.revocation_lists.push(RevocationList::from_der(&der)?),
                 _ => {}
             }

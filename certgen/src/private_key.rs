@@ -88,7 +88,7 @@ impl PrivateKey {
         let unknown =
             "its private key is damaged, or neither P-256, P-384, Ed25519 nor RSA of 2048 to 8192 bits";
         let pair = KeyPair::try_from(&key).map_err(|_| Error::Malformed(unknown.into()))?;
-        let algorithm = algorithm_of(&pair).ok_or_else(|| Error::Malformed(unknown.into()))?;
+        let algorithm = Algorithm::of_public_key(&pair.subject_public_key_info())?;
         Ok(PrivateKey { pair, algorithm, encoding })
     }
 
@@ -127,24 +127,4 @@ fn generate_rsa8192() -> Result<KeyPair, rcgen::Error> {
     let pair = RsaKeyPair::generate(KeySize::Rsa8192).map_err(failed)?;
     let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?;
     KeyPair::try_from(&PrivatePkcs8KeyDer::from(der.as_ref()))
-}
-
-fn algorithm_of(pair: &KeyPair) -> Option<Algorithm> {
-    let algorithm = pair.algorithm();
-    if algorithm == &rcgen::PKCS_ECDSA_P256_SHA256 {
-        return Some(Algorithm::P256);
-    } else if algorithm == &rcgen::PKCS_ECDSA_P384_SHA384 {
-        return Some(Algorithm::P384);
-    } else if algorithm == &rcgen::PKCS_ED25519 {
-        return Some(Algorithm::Ed25519);
-    } else if algorithm != &rcgen::PKCS_RSA_SHA256 {
-        return None;
-    }
-    // The DER of an RSA public key is its modulus and about 14 bytes.
-    match pair.public_key_raw().len() {
-        ..=300 => Some(Algorithm::Rsa2048),
-        301..=430 => Some(Algorithm::Rsa3072),
-        431..=600 => Some(Algorithm::Rsa4096),
-        _ => Some(Algorithm::Rsa8192),
-    }
 }

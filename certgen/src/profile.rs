@@ -6,6 +6,8 @@ use std::str::FromStr;
 use rcgen::{ExtendedKeyUsagePurpose as Purpose, KeyUsagePurpose as Usage};
 
 use crate::algorithm::Algorithm;
+use crate::cables;
+use crate::certificate::Certificate;
 use crate::error::Error;
 
 /// What a certificate is for, and so what its key may do (RFC 5280 Sections 4.2.1.3 and 4.2.1.12): what `--profile` takes.
@@ -58,6 +60,31 @@ impl Profile {
         match self {
             Profile::Flumotion => Algorithm::Rsa2048,
             _ => Algorithm::P256,
+        }
+    }
+
+    /// The profile that a certificate was made with.
+    ///
+    /// # Errors
+    ///
+    /// When its usages are those of none.
+    pub fn of(certificate: &Certificate) -> Result<Profile, Error> {
+        if cables::is_named(certificate) {
+            return Ok(Profile::Cables);
+        }
+        let has = |usage| certificate.usages().contains(&usage);
+        match (has("serverAuth"), has("clientAuth"), has("emailProtection")) {
+            (true, true, false) => Ok(Profile::Peer),
+            (true, false, false) if has("keyEncipherment") => Ok(Profile::Flumotion),
+            (true, false, false) => Ok(Profile::Server),
+            (false, true, false) => Ok(Profile::Client),
+            (false, false, true) => Ok(Profile::Cms),
+            _ => {
+                let usages = certificate.usages().join(", ");
+                Err(Error::Config(format!(
+                    "its usages ({usages}) are those of no profile: name one with --profile"
+                )))
+            }
         }
     }
 

@@ -44,14 +44,29 @@ pub(crate) fn leaf(
     Ok(params)
 }
 
+/// What a request asks for.
+pub(crate) fn request(config: &LeafConfig, algorithm: Algorithm) -> Result<CertificateParams, Error> {
+    if config.profile == Profile::Cables {
+        return Err(Error::Config(
+            "peers of the cables network make their own authority: `certgen cables`".into(),
+        ));
+    }
+    // A request has neither, but the library wants to know them.
+    let dates = (OffsetDateTime::UNIX_EPOCH, OffsetDateTime::UNIX_EPOCH);
+    let mut params = leaf(config, algorithm, dates, None)?;
+    params.serial_number = None;
+    params.use_authority_key_identifier_extension = false;
+    Ok(params)
+}
+
 /// An authority's own certificate: it may issue certificates and revocation lists, but no further authorities.
 pub(crate) fn authority(
     config: &AuthorityConfig,
     dates: Dates,
     public_key: &[u8],
 ) -> Result<CertificateParams, Error> {
-    if config.is_cables {
-        return cables::authority(dates, public_key);
+    if let Some(kind) = config.cables {
+        return cables::authority(kind, dates, public_key);
     }
     let serial = SerialNumber::random()?;
     let name = match &config.name {

@@ -78,6 +78,11 @@ pub(crate) fn days_between(from: SystemTime, until: SystemTime) -> u64 {
     until.duration_since(from).map_or(0, |time| time.as_secs() / DAY)
 }
 
+/// For how many days a certificate was asked for that is valid between these moments: at least one.
+pub(crate) fn days_of(not_before: SystemTime, not_after: SystemTime) -> u32 {
+    u32::try_from(days_between(not_before, not_after)).unwrap_or(u32::MAX).max(1)
+}
+
 pub(crate) fn to_date(time: SystemTime) -> Option<OffsetDateTime> {
     let seconds = match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_secs()).ok()?,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use certgen::{Certificate, Name, PemFile, RevocationList, display_minute};
+use certgen::{Certificate, Name, PemFile, Request, RevocationList, display_minute};
 use serde::Serialize;
 
 use super::Outcome;
@@ -20,7 +20,16 @@ struct Shown {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<ShownCertificate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<ShownRequest>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     revocation_lists: Vec<ShownList>,
+}
+
+#[derive(Serialize)]
+struct ShownRequest {
+    subject: String,
+    names: Vec<String>,
+    profile: &'static str,
 }
 
 #[derive(Serialize)]
@@ -80,7 +89,7 @@ pub(crate) fn run(options: &ShowOptions) -> Outcome {
 
 fn format(file: &Path, contents: &PemFile) -> String {
     let mut lines = vec![format!("{}", file.display())];
-    let mut line = |label: &str, value: &str| lines.push(format!("  {label:<12} {value}"));
+    let mut line = |label: &str, value: &str| lines.push(format!("  {label:<13} {value}"));
     for key in &contents.keys {
         line("private key", &format!("{} (not shown)", key.algorithm()));
     }
@@ -102,6 +111,13 @@ fn format(file: &Path, contents: &PemFile) -> String {
         }
         line("  SHA-256", &certificate.fingerprint());
         line("  pin", &certificate.pin());
+    }
+    for request in &contents.requests {
+        line("request", request.subject());
+        for name in request.names() {
+            line("  asks for", &name.to_string());
+        }
+        line("  to be a", request.profile().name());
     }
     for list in &contents.revocation_lists {
         line("revoked by", list.issuer());
@@ -128,6 +144,7 @@ fn describe(file: &Path, contents: &PemFile) -> Shown {
             .iter()
             .map(|certificate| describe_one(contents, certificate))
             .collect(),
+        requests: contents.requests.iter().map(describe_request).collect(),
         revocation_lists: contents.revocation_lists.iter().map(describe_list).collect(),
     }
 }
@@ -147,6 +164,14 @@ fn describe_one(contents: &PemFile, certificate: &Certificate) -> ShownCertifica
         key_matches: key_matches(contents, certificate),
         fingerprint_sha256: certificate.fingerprint(),
         pin: certificate.pin(),
+    }
+}
+
+fn describe_request(request: &Request) -> ShownRequest {
+    ShownRequest {
+        subject: request.subject().to_owned(),
+        names: request.names().iter().map(Name::to_string).collect(),
+        profile: request.profile().name(),
     }
 }
 

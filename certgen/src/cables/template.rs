@@ -12,14 +12,29 @@ use crate::error::Error;
 use crate::serial::SerialNumber;
 use crate::template::{Dates, base, extension};
 
+/// Whether an authority is to look like those that the original program makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With what peers insist on.
+    Plain,
+    /// With the address of an issuer's page too, which all of the original's have.
+    Classic,
+}
+
 /// The authority: self-signed, and so its own issuer.
-pub(crate) fn authority(dates: Dates, public_key: &[u8]) -> Result<CertificateParams, Error> {
+pub(crate) fn authority(kind: Kind, dates: Dates, public_key: &[u8]) -> Result<CertificateParams, Error> {
     let serial = SerialNumber::random_of_twenty_bytes()?;
     let mut params = named(dates, serial.clone());
     let name = construct_der(write_name);
-    params.custom_extensions = vec![
-        subject_key(public_key),
-        issuer_key(&key_id(public_key), &name, &serial),
+    params.custom_extensions = vec![subject_key(public_key), issuer_key(&key_id(public_key), &name, &serial)];
+    if kind == Kind::Classic {
+        params.custom_extensions.push(extension(
+            AUTHORITY_INFORMATION,
+            false,
+            construct_der(write_issuers_page),
+        ));
+    }
+    params.custom_extensions.extend([
         extension(
             BASIC_CONSTRAINTS,
             true,
@@ -32,7 +47,7 @@ pub(crate) fn authority(dates: Dates, public_key: &[u8]) -> Result<CertificatePa
         ),
         // keyCertSign and cRLSign: bits 5 and 6 of 7.
         extension(KEY_USAGE, true, construct_der(|writer| writer.write_bitvec_bytes(&[0b0000_0110], 7))),
-    ];
+    ]);
     Ok(params)
 }
 
@@ -42,7 +57,7 @@ pub(crate) fn leaf(
     issuer: &Certificate,
     public_key: &[u8],
 ) -> Result<CertificateParams, Error> {
-    if issuer.subject_der() != construct_der(write_name) {
+    if !is_named(issuer) {
         let problem = format!(
             "{} is no authority of the cables network: make one with `certgen cables`, or with `certgen ca --profile cables`",
             issuer.subject()
@@ -69,6 +84,11 @@ pub(crate) fn leaf(
     Ok(params)
 }
 
+/// Whether it has the name that all certificates of the network have.
+pub(crate) fn is_named(certificate: &Certificate) -> bool {
+    certificate.subject_der() == construct_der(write_name)
+}
+
 fn named(dates: Dates, serial: SerialNumber) -> CertificateParams {
     let mut params = base(dates, serial);
     params.distinguished_name.push(DnType::OrganizationName, ORGANIZATION);
@@ -86,6 +106,18 @@ fn write_name(writer: DERWriter<'_>) {
                 });
             });
         }
+    });
+}
+
+/// RFC 5280 Section 4.2.2.1, with the one access method caIssuers.
+fn write_issuers_page(writer: DERWriter<'_>) {
+    writer.write_sequence(|writer| {
+        writer.next().write_sequence(|writer| {
+            writer.next().write_oid(&ObjectIdentifier::from_slice(CA_ISSUERS));
+            writer
+                .next()
+                .write_tagged_implicit(Tag::context(6), |writer| writer.write_ia5_string(ISSUERS_PAGE));
+        });
     });
 }
 
@@ -128,3 +160,6 @@ const BASIC_CONSTRAINTS: &[u64] = &[2, 5, 29, 19];
 const ISSUER_KEY: &[u64] = &[2, 5, 29, 35];
 const EXTENDED_KEY_USAGE: &[u64] = &[2, 5, 29, 37];
 const EMAIL_PROTECTION: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 3, 4];
+const AUTHORITY_INFORMATION: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+const CA_ISSUERS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 2];
+const ISSUERS_PAGE: &str = "http://dee.su/cables";
