@@ -69,6 +69,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Where copied bytes are appended: for what writes into a vector by itself.
+    pub(crate) fn copied_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.copied
+    }
+
     /// Copies everything that waits into one vector: for tests and for framings that wrap another.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());

@@ -2,6 +2,7 @@
 
 use transport_core::Message;
 
+pub use crate::curve::fuzzing::curve;
 use crate::tunnel::check_frames;
 
 /// No messages of a peer panic, and what waits for the application stays within its window. The bytes are messages one

@@ -1,6 +1,7 @@
-//! ZeroMQ on top of `transport-core`: byte streams that pass through ZeroMQ proxies.
+//! ZeroMQ on top of `transport-core`: CURVE, and byte streams that pass through ZeroMQ proxies.
 #![forbid(unsafe_code)]
 
+pub mod curve;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,6 +5,7 @@ mod length_prefixed;
 pub mod zmtp;
 
 use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -301,18 +302,28 @@ impl fmt::Debug for Seal {
 
 /// The outgoing direction of a [`Seal`].
 pub trait Sealer: Send {
-    /// Appends the sealed frame body that carries `frame` to `body`.
-    fn seal(&mut self, frame: Sealed<'_>, body: &mut Vec<u8>);
+    /// By how many bytes a sealed frame body is longer than its content: the same for every frame.
+    fn overhead(&self) -> usize;
+
+    /// How many more frames can be sealed; a message of more parts is not sent.
+    fn frames_left(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Appends the sealed frame body that carries `frame` to `out`, which has other bytes before it.
+    fn seal(&mut self, frame: Sealed<'_>, out: &mut Vec<u8>);
 }
 
 /// The incoming direction of a [`Seal`].
 pub trait Opener: Send {
-    /// Opens a frame body: whether more parts follow, whether it is a command, and its content.
+    /// Opens a frame body where it lies: what it says of the frame, and where in `body` its content now is.
+    ///
+    /// Called once for each frame, in their order.
     ///
     /// # Errors
     ///
     /// When it was not sealed by the peer, or is a replay.
-    fn open(&mut self, body: &Bytes) -> Result<Opened, FramingError>;
+    fn open(&mut self, body: &mut [u8]) -> Result<Opened, FramingError>;
 }
 
 /// A frame to seal.
@@ -327,14 +338,14 @@ pub struct Sealed<'a> {
 }
 
 /// A frame that was opened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Whether more parts of the message follow.
     pub more: bool,
     /// Whether it is a command.
     pub command: bool,
-    /// The content.
-    pub content: Bytes,
+    /// Where the content is in the body.
+    pub content: Range<usize>,
 }
 
 /// How the peer broke the framing's protocol or a limit.

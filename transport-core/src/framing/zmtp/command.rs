@@ -78,6 +78,33 @@ pub(super) fn control_body(control: &Control) -> Vec<u8> {
     }
 }
 
+/// What a subscription looks like to applications, and on the wire to peers of ZMTP 3.0: `01 topic`, or `00 topic`
+/// when it is cancelled. `None` for other commands.
+pub(super) fn read_subscription(command: &Token) -> Option<Bytes> {
+    let kind = match command.name.as_str() {
+        "SUBSCRIBE" => SUBSCRIBE,
+        "CANCEL" => CANCEL,
+        _ => return None,
+    };
+    let mut message = BytesMut::with_capacity(1 + command.body.len());
+    message.put_u8(kind);
+    message.put_slice(&command.body);
+    Some(message.freeze())
+}
+
+/// The command body for a subscription in the form of a message; `None` for any other message.
+pub(super) fn subscription_body(message: &[u8]) -> Option<Vec<u8>> {
+    let (kind, topic) = message.split_first()?;
+    match *kind {
+        SUBSCRIBE => Some(body("SUBSCRIBE", topic)),
+        CANCEL => Some(body("CANCEL", topic)),
+        _ => None,
+    }
+}
+
+const SUBSCRIBE: u8 = 1;
+const CANCEL: u8 = 0;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +146,16 @@ mod tests {
         assert_eq!(error_data(&"x".repeat(300)).len(), 256);
         assert!(read_error(b"\x05abc").is_err());
         assert!(read_error(b"").is_err());
+    }
+
+    #[test]
+    fn a_subscription_is_a_message_to_applications_and_a_command_on_the_wire() {
+        let command = read(&Bytes::from_static(b"\x09SUBSCRIBEnews")).unwrap();
+        assert_eq!(read_subscription(&command).unwrap(), "\x01news");
+        assert_eq!(subscription_body(b"\x01news").unwrap(), b"\x09SUBSCRIBEnews");
+        assert_eq!(subscription_body(b"\x00").unwrap(), b"\x06CANCEL");
+        assert_eq!(read_subscription(&read(&Bytes::from_static(b"\x06CANCEL")).unwrap()).unwrap(), "\x00");
+        assert_eq!((subscription_body(b"\x02x"), subscription_body(b"")), (None, None));
+        assert_eq!(read_subscription(&Token::new("PING", "")), None);
     }
 }

@@ -6,6 +6,7 @@ use smallvec::{SmallVec, smallvec};
 use super::command;
 use super::frame::{COMMAND, Header, MORE};
 use super::heartbeat::Heartbeat;
+use super::sealed::{OpenedFrame, SealedFrames};
 use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
 use crate::limits::{Limits, PART_OVERHEAD};
 use crate::message::{Lent, Message, MessageRef};
@@ -22,7 +23,9 @@ use std::time::Instant;
 pub(super) struct ZmtpDecoder {
     limits: MessageLimits,
     heartbeat: Heartbeat,
-    opener: Option<Box<dyn Opener>>,
+    sealed: Option<SealedFrames>,
+    /// Whether SUBSCRIBE and CANCEL are messages to the application.
+    takes_subscriptions: bool,
     /// Complete frames, within the limits.
     chunk: Bytes,
     /// How much of `chunk` has been decoded. Invariant: at the start of a frame, or at the end.
@@ -60,7 +63,8 @@ impl ZmtpDecoder {
         ZmtpDecoder {
             limits: MessageLimits { bytes: limits.message, parts: limits.parts },
             heartbeat: Heartbeat::new(limits, may_ping, now),
-            opener,
+            sealed: opener.map(|opener| SealedFrames::new(opener, limits.message)),
+            takes_subscriptions: false,
             chunk: Bytes::new(),
             at: 0,
             scanned: Taken::default(),
@@ -68,6 +72,11 @@ impl ZmtpDecoder {
             own_parts: 0,
             opened: Taken::default(),
         }
+    }
+
+    pub(super) fn with_subscriptions(mut self, taken: bool) -> ZmtpDecoder {
+        self.takes_subscriptions = taken;
+        self
     }
 
     /// Moves all complete frames of `input` to `chunk`; false when there is none.
@@ -113,21 +122,11 @@ impl ZmtpDecoder {
     /// Checks a frame against the limits before its body has arrived.
     #[inline]
     fn check(&self, header: Header) -> Result<Taken, FramingError> {
-        if self.opener.is_none() && header.flags & COMMAND != 0 {
+        if header.flags & COMMAND != 0 {
             let limit = COMMAND_LIMIT.min(self.limits.bytes);
             let fits = header.body <= limit as u64;
             let too_large = FramingError::TooLarge { announced: header.body, limit };
             return if fits { Ok(self.scanned) } else { Err(too_large) };
-        }
-        if self.opener.is_some() {
-            // A seal adds some bytes, and hides to which message the frame belongs.
-            let room = if self.opener.is_some() {
-                self.limits.bytes.saturating_add(SEAL_OVERHEAD)
-            } else {
-                self.limits.bytes
-            };
-            let fits = header.body <= room as u64;
-            return if fits { Ok(self.scanned) } else { Err(self.limits.too_large(header.body)) };
         }
         let taken = self.scanned.add(header.body, &self.limits)?;
         Ok(if header.flags & MORE != 0 { taken } else { Taken::default() })
@@ -141,7 +140,7 @@ impl ZmtpDecoder {
             let end = self.at + frame_length(header);
             self.at = end;
             let body = self.chunk.slice(start..end);
-            if self.opener.is_none() && header.flags & (MORE | COMMAND) == 0 && self.parts.is_empty() {
+            if header.flags & (MORE | COMMAND) == 0 && self.parts.is_empty() {
                 return Ok(Some(Event::Message(Message::from_small_vec(smallvec![body]))));
             }
             if let Some(event) = self.uncommon_frame(header.flags, body)? {
@@ -155,7 +154,7 @@ impl ZmtpDecoder {
     #[inline]
     fn lend_messages(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> usize {
         let mut at = 0;
-        if self.opener.is_some() || !self.parts.is_empty() {
+        if !self.parts.is_empty() {
             return at;
         }
         while let Some(header) =
@@ -174,35 +173,96 @@ impl ZmtpDecoder {
         at
     }
 
-    /// A frame of a multipart message, a command, or a sealed frame.
+    /// A frame of a multipart message, or a command.
     fn uncommon_frame(&mut self, flags: u8, body: Bytes) -> Result<Option<Event>, FramingError> {
-        let (more, is_command, content) = match &mut self.opener {
-            None => (flags & MORE != 0, flags & COMMAND != 0, body),
-            Some(opener) => {
-                let frame = opener.open(&body)?;
-                if !frame.command {
-                    let taken = self.opened.add(frame.content.len() as u64, &self.limits)?;
-                    self.opened = if frame.more { taken } else { Taken::default() };
-                }
-                (frame.more, frame.command, frame.content)
-            }
-        };
-        if is_command {
-            return self.command(&content);
-        }
-        self.parts.push(content);
-        if more {
-            return Ok(None);
-        }
-        self.own_parts = 0;
-        Ok(Some(Event::Message(Message::from_small_vec(std::mem::take(&mut self.parts)))))
+        if flags & COMMAND != 0 { self.command(&body) } else { Ok(self.part(flags & MORE != 0, body)) }
     }
 
-    /// PING and PONG; every other command after the handshake is ignored, as libzmq does.
+    /// Adds a part to the message; the message, when it was the last one.
+    fn part(&mut self, more: bool, content: Bytes) -> Option<Event> {
+        self.parts.push(content);
+        if more {
+            return None;
+        }
+        self.own_parts = 0;
+        Some(Event::Message(Message::from_small_vec(std::mem::take(&mut self.parts))))
+    }
+
+    /// Opens and decodes sealed frames of `input` until an event is complete.
+    fn decode_sealed(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        while let Some(frame) = self.open_front(input)? {
+            let content = input.split_to(frame.length).freeze().slice(frame.content);
+            if let Some(event) = self.opened_frame(frame.more, frame.is_command, content)? {
+                return Ok(Some(event));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As `decode_sealed`, showing messages of one part where they were opened.
+    fn lend_sealed(
+        &mut self,
+        input: &mut BytesMut,
+        visit: &mut dyn FnMut(MessageRef<'_>),
+    ) -> Result<Option<Event>, FramingError> {
+        while let Some(frame) = self.open_front(input)? {
+            if !frame.more && !frame.is_command && self.parts.is_empty() {
+                visit(MessageRef(Lent::Slice(&input[frame.content])));
+                input.advance(frame.length);
+                continue;
+            }
+            let content = input.split_to(frame.length).freeze().slice(frame.content);
+            match self.opened_frame(frame.more, frame.is_command, content)? {
+                Some(Event::Message(message)) => visit((&message).into()),
+                None => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens the frame at the front of `input`, within the limits of its message.
+    #[inline]
+    fn open_front(&mut self, input: &mut BytesMut) -> Result<Option<OpenedFrame>, FramingError> {
+        let Some(sealed) = &mut self.sealed else { return Ok(None) };
+        let Some(frame) = sealed.open_front(input)? else { return Ok(None) };
+        if !frame.is_command {
+            let taken = self.opened.add(frame.content.len() as u64, &self.limits)?;
+            self.opened = if frame.more { taken } else { Taken::default() };
+        }
+        Ok(Some(frame))
+    }
+
+    fn opened_frame(
+        &mut self,
+        more: bool,
+        is_command: bool,
+        content: Bytes,
+    ) -> Result<Option<Event>, FramingError> {
+        if is_command {
+            let (announced, limit) = (content.len() as u64, COMMAND_LIMIT.min(self.limits.bytes));
+            let too_large = FramingError::TooLarge { announced, limit };
+            return if content.len() > limit { Err(too_large) } else { self.command(&content) };
+        }
+        // Small parts of an unfinished message must not each keep a read buffer alive.
+        let content =
+            if more && content.len() < SMALL_PART { Bytes::copy_from_slice(&content) } else { content };
+        let event = self.part(more, content);
+        self.own_parts = self.parts.len();
+        Ok(event)
+    }
+
+    /// PING, PONG and, where they are taken, subscriptions; every other command after the handshake is ignored, as libzmq
+    /// does.
     fn command(&mut self, body: &Bytes) -> Result<Option<Event>, FramingError> {
         let Some(command) = command::read(body) else {
             return Ok(None);
         };
+        if self.takes_subscriptions
+            && let Some(subscription) = command::read_subscription(&command)
+        {
+            return Ok(Some(Event::Message(Message::new(subscription))));
+        }
         let control = command::read_control(&command)?;
         if let Some(Control::Ping { ttl, .. }) = &control {
             self.heartbeat.ping_received(*ttl);
@@ -214,6 +274,9 @@ impl ZmtpDecoder {
 impl MessageDecoder for ZmtpDecoder {
     #[inline]
     fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        if self.sealed.is_some() {
+            return self.decode_sealed(input);
+        }
         loop {
             if let Some(event) = self.next_in_chunk()? {
                 return Ok(Some(event));
@@ -230,6 +293,9 @@ impl MessageDecoder for ZmtpDecoder {
         input: &mut BytesMut,
         visit: &mut dyn FnMut(MessageRef<'_>),
     ) -> Result<Option<Event>, FramingError> {
+        if self.sealed.is_some() {
+            return self.lend_sealed(input, visit);
+        }
         while let Some(event) = self.next_in_chunk()? {
             match event {
                 Event::Message(message) => visit((&message).into()),
@@ -328,8 +394,8 @@ impl Taken {
 /// Longest command after the handshake: PING has a few bytes, a subscription the bytes of its topic.
 const COMMAND_LIMIT: usize = 64 << 10;
 
-/// What a seal may add to a frame: CURVE adds 33 bytes.
-const SEAL_OVERHEAD: usize = 256;
+/// Parts from this size on are worth the memory that they lie in.
+const SMALL_PART: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -462,7 +528,7 @@ mod tests {
                 .collect();
             let mut out = WriteBuffer::new();
             for message in &sent {
-                ZmtpEncoder { sealer: None }.encode(message.into(), &mut out).unwrap();
+                ZmtpEncoder { sealer: None, subscription_commands: false }.encode(message.into(), &mut out).unwrap();
             }
             let bytes = out.to_vec();
             let mut decoder = decoder(1 << 20, 10);

@@ -2,25 +2,23 @@
 
 use bytes::Bytes;
 
+use super::command;
 use super::frame::{COMMAND, MORE, put_header};
-use super::{command, frame};
 use crate::framing::{Control, MessageEncoder, Sealed, Sealer, UnencodableError};
 use crate::message::{Lent, MessageRef};
 use crate::write_buffer::WriteBuffer;
 
 pub(super) struct ZmtpEncoder {
     pub(super) sealer: Option<Box<dyn Sealer>>,
+    /// Whether subscriptions go out as commands rather than as messages.
+    pub(super) subscription_commands: bool,
 }
 
 impl MessageEncoder for ZmtpEncoder {
     #[inline]
     fn encode(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), UnencodableError> {
-        if let Some(sealer) = &mut self.sealer {
-            let count = message.part_count();
-            for (i, content) in message.parts().enumerate() {
-                seal(&mut **sealer, Sealed { more: i + 1 < count, command: false, content }, out);
-            }
-            return Ok(());
+        if self.sealer.is_some() || self.subscription_commands {
+            return self.encode_uncommonly(message, out);
         }
         match message.0 {
             Lent::Slice(part) => {
@@ -33,21 +31,81 @@ impl MessageEncoder for ZmtpEncoder {
                 first.iter().for_each(|part| put_part(MORE, part, out));
                 put_part(0, last, out);
             }
-            Lent::Parts([]) => return Err(UnencodableError::new("it has no part")),
+            Lent::Parts([]) => return Err(no_part()),
         }
         Ok(())
     }
 
     fn encode_control(&mut self, control: &Control, out: &mut WriteBuffer) {
-        let body = command::control_body(control);
+        // Without a frame left the peer will hear nothing more, and end the connection.
+        let _unsealed = self.put_frame(false, true, &command::control_body(control), out);
+    }
+}
+
+impl ZmtpEncoder {
+    /// Sealed, or perhaps a subscription.
+    fn encode_uncommonly(
+        &mut self,
+        message: MessageRef<'_>,
+        out: &mut WriteBuffer,
+    ) -> Result<(), UnencodableError> {
+        let count = message.part_count();
+        if count == 0 {
+            return Err(no_part());
+        }
+        if self.subscription_commands
+            && count == 1
+            && let Some(body) = message.parts().next().and_then(command::subscription_body)
+        {
+            return self.put_frame(false, true, &body, out);
+        }
+        self.check_frames_left(count)?;
+        for (i, content) in message.parts().enumerate() {
+            self.put_frame(i + 1 < count, false, content, out)?;
+        }
+        Ok(())
+    }
+
+    /// Sealed frames carry neither MORE nor COMMAND outside: libzmq drops the content of one that has the flag.
+    fn put_frame(
+        &mut self,
+        more: bool,
+        is_command: bool,
+        content: &[u8],
+        out: &mut WriteBuffer,
+    ) -> Result<(), UnencodableError> {
+        self.check_frames_left(1)?;
         match &mut self.sealer {
-            Some(sealer) => seal(&mut **sealer, Sealed { more: false, command: true, content: &body }, out),
+            Some(sealer) => {
+                let body = content.len() + sealer.overhead();
+                out.reserve(body + 9);
+                put_header(0, body, out);
+                let before = out.len();
+                sealer.seal(Sealed { more, command: is_command, content }, out.copied_mut());
+                debug_assert_eq!(out.len() - before, body, "a seal says how long a frame will be");
+            }
             None => {
-                put_header(COMMAND, body.len(), out);
-                out.put_slice(&body);
+                let flags = if is_command { COMMAND } else { 0 } | if more { MORE } else { 0 };
+                put_header(flags, content.len(), out);
+                out.put_slice(content);
             }
         }
+        Ok(())
     }
+
+    fn check_frames_left(&self, count: usize) -> Result<(), UnencodableError> {
+        match &self.sealer {
+            Some(sealer) if (count as u64) > sealer.frames_left() => {
+                Err(UnencodableError::new("the seal can be used no more: connect again"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cold]
+fn no_part() -> UnencodableError {
+    UnencodableError::new("it has no part")
 }
 
 #[inline]
@@ -56,22 +114,15 @@ fn put_part(flags: u8, part: &Bytes, out: &mut WriteBuffer) {
     out.put_bytes(part);
 }
 
-/// Sealed frames carry neither MORE nor COMMAND outside: libzmq drops the content of one that has the flag.
-fn seal(sealer: &mut dyn Sealer, frame: Sealed<'_>, out: &mut WriteBuffer) {
-    let mut body = Vec::new();
-    sealer.seal(frame, &mut body);
-    frame::put_header(0, body.len(), out);
-    out.put_bytes(&Bytes::from(body));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::framing::zmtp::frame;
     use crate::message::Message;
 
     fn encode(message: &Message) -> Vec<u8> {
         let mut out = WriteBuffer::new();
-        ZmtpEncoder { sealer: None }.encode(message.into(), &mut out).unwrap();
+        ZmtpEncoder { sealer: None, subscription_commands: false }.encode(message.into(), &mut out).unwrap();
         out.to_vec()
     }
 

@@ -207,10 +207,14 @@ impl Framing for ZmtpHandshake {
         now: Instant,
     ) -> Result<Halves, FramingError> {
         let (sealer, opener) = seal.map(|seal| (seal.sealer, seal.opener)).unzip();
-        let may_ping = self.peer_minor.is_some_and(|minor| minor > 0);
+        // PING, SUBSCRIBE and CANCEL came with ZMTP 3.1.
+        let knows_commands = self.peer_minor.is_some_and(|minor| minor > 0);
+        let subscribes = matches!(self.socket_type, SocketType::Sub | SocketType::XSub);
+        let publishes = matches!(self.socket_type, SocketType::Pub | SocketType::XPub);
+        let decoder = ZmtpDecoder::new(limits, opener, knows_commands, now).with_subscriptions(publishes);
         Ok(Halves {
-            encoder: Box::new(ZmtpEncoder { sealer }),
-            decoder: Box::new(ZmtpDecoder::new(limits, opener, may_ping, now)),
+            encoder: Box::new(ZmtpEncoder { sealer, subscription_commands: subscribes && knows_commands }),
+            decoder: Box::new(decoder),
         })
     }
 }

@@ -13,6 +13,10 @@
 //!
 //! The message of the two parts `a` and `bc` is `01 01 61  00 02 62 63`.
 //!
+//! After the handshake PING and PONG are [`Control`](super::Control) events. SUBSCRIBE and CANCEL are messages to a
+//! socket that publishes (`01 topic` and `00 topic`, as ZMTP 3.0 has them on the wire); a socket that subscribes sends
+//! such messages as the commands, to peers that know them. Other commands are ignored.
+//!
 //! ZMTP 1.0 and 2.0 (libzmq 2.x and 3.x) are refused with an error that says so.
 
 mod command;
@@ -22,6 +26,7 @@ mod frame;
 mod greeting;
 mod handshake;
 mod heartbeat;
+mod sealed;
 mod socket_type;
 
 pub use handshake::{PropertyError, Zmtp};
