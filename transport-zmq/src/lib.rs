@@ -6,5 +6,7 @@ pub mod curve;
 #[doc(hidden)]
 pub mod fuzzing;
 mod tunnel;
+#[cfg(feature = "zeromq")]
+pub mod zeromq;
 
 pub use tunnel::{ZmqConfig, ZmqTransport};
