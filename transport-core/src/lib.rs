@@ -42,6 +42,8 @@ mod policy;
 pub mod secret_file;
 mod server;
 pub mod tcp;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod transport;
 mod write_buffer;
 

@@ -9,6 +9,7 @@ use common::{greeting, ready};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 use transport_core::mem::MemTransport;
+use transport_core::test_util::virtual_time;
 use transport_core::{
     BoxStream, Connect, Connection, FramingError, Listen, Policy, RecvError, Server, Transport as _,
     Transports,
@@ -92,4 +93,24 @@ async fn the_ttl_of_a_peers_ping_holds_until_it_sends_again() {
     let start = Instant::now();
     assert!(matches!(connection.recv().await, Err(RecvError::Framing(FramingError::Silent { .. }))));
     assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+/// The receiver used to ask again and again for memory to be given back that an unfinished message needs.
+#[test]
+fn an_unfinished_message_of_a_silent_peer_does_not_keep_the_receiver_busy() {
+    let (done, finished) = std::sync::mpsc::channel();
+    // In a thread of its own: a task that never waits cannot be timed out by its own runtime.
+    std::thread::spawn(move || {
+        virtual_time(0, async |_| {
+            let (mem, _, mut server) = server().await;
+            let (mut peer, mut connection) = scripted(&mem, &mut server, 1).await;
+            peer.write_all(&[&[0x02][..], &5000u64.to_be_bytes(), &[0; 3000]].concat()).await.unwrap();
+            let received = connection.recv().await;
+            assert!(matches!(received, Err(RecvError::Framing(FramingError::Silent { .. }))), "{received:?}");
+        });
+        done.send(()).unwrap();
+    });
+    finished
+        .recv_timeout(Duration::from_secs(20))
+        .expect("the connection is given up after 90 s of virtual time");
 }

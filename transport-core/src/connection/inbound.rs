@@ -31,6 +31,8 @@ pub(super) struct Inbound {
     heard: Instant,
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
     ended: bool,
+    /// Memory has been given back since bytes came last.
+    released: bool,
     /// An error that came behind messages, which were delivered first.
     late_error: Option<Box<RecvError>>,
     alarm: Alarm,
@@ -92,6 +94,7 @@ impl Inbound {
             most_held: 0,
             heard: now(),
             ended: false,
+            released: false,
             late_error: None,
             alarm: Alarm::default(),
             arriving,
@@ -377,6 +380,7 @@ impl Inbound {
     /// Bytes arrived; the answer says whether the connection must close all the same.
     fn heard(&mut self, life: &Life) -> Option<Cut> {
         self.heard = now();
+        self.released = false;
         self.decoder.heard(self.heard);
         self.most_held = self.most_held.max(self.input.len());
         life.set_unread(self.input.len() + self.decoder.held_bytes())
@@ -424,8 +428,9 @@ impl Inbound {
 
     /// Ready when a heartbeat is due.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Control>, RecvError>> {
-        let idle =
-            (self.read_size > STACK_READ || self.input.capacity() > STACK_READ).then(|| self.heard + IDLE);
+        // An unfinished message keeps memory that cannot be given back: once is enough, or this would never wait.
+        let holds = self.read_size > STACK_READ || self.input.capacity() > STACK_READ;
+        let idle = (holds && !self.released).then(|| self.heard + IDLE);
         ready!(self.alarm.poll(idle.into_iter().chain(self.decoder.deadline()).min(), cx));
         let now = now();
         if now >= self.heard + IDLE {
@@ -450,6 +455,7 @@ impl Inbound {
 
     /// What the traffic needed goes back, but for bytes of an unfinished message.
     fn release_memory(&mut self) {
+        self.released = true;
         self.read_size = STACK_READ;
         self.small_reads = 0;
         self.most_held = self.input.len();
