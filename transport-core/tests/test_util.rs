@@ -136,10 +136,12 @@ fn bytes_pass_at_the_pace_of_the_script_in_either_direction() {
             let mut bytes = [0; 5000];
             let (read, written) =
                 tokio::join!(near_read.read_exact(&mut bytes), far_write.write_all(&[0; 5000]));
-            (read.unwrap(), written.unwrap());
+            read.unwrap();
+            written.unwrap();
             let (read, written) =
                 tokio::join!(far_read.read_exact(&mut bytes), near_write.write_all(&[0; 5000]));
-            (read.unwrap(), written.unwrap());
+            read.unwrap();
+            written.unwrap();
             assert_eq!(start.elapsed(), 5 * SECOND);
         }
     });
@@ -244,7 +246,8 @@ fn a_partition_holds_up_bytes_and_connects_until_it_heals() {
         });
         let start = Instant::now();
         let (connected, read) = tokio::join!(faulty.connect(&listening), far.read_exact(&mut bytes));
-        (connected.unwrap(), read.unwrap());
+        connected.unwrap();
+        read.unwrap();
         assert_eq!((&bytes, start.elapsed()), (b"on its way", SECOND));
         assert_eq!(far.read(&mut bytes).await.unwrap(), 0);
     });

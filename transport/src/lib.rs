@@ -97,5 +97,7 @@ pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 pub use transport_core as core;
 #[cfg(feature = "tls")]
 pub use transport_tls as tls;
+#[cfg(feature = "test-util")]
+pub use transport_core::test_util;
 #[cfg(feature = "unix")]
 pub use transport_unix as unix;

@@ -34,6 +34,21 @@ pub mod core_alone {
     }
 }
 
+#[cfg(feature = "core-test-util")]
+pub mod core_test_util {
+    //! The test kit.
+
+    use transport_core::mem::MemTransport;
+    use transport_core::test_util::FaultyTransport;
+
+    /// Memory as a bad network.
+    pub fn transport() -> FaultyTransport<MemTransport> {
+        let faulty = FaultyTransport::new(MemTransport::new());
+        faulty.control().refuse_connects(true);
+        faulty
+    }
+}
+
 #[cfg(feature = "unix")]
 pub mod unix_alone {
     //! Unix sockets.
@@ -84,5 +99,18 @@ pub mod facade_unix {
     /// The transport as the facade shows it.
     pub fn unix() -> transport::unix::UnixTransport {
         transport::unix::UnixTransport::new()
+    }
+}
+
+#[cfg(feature = "facade-test-util")]
+pub mod facade_test_util {
+    //! The feature `test-util` of the facade.
+
+    use transport::Connection;
+    use transport::test_util::{pair, virtual_time};
+
+    /// A pair, in virtual time.
+    pub fn both_ends() -> (Connection, Connection) {
+        virtual_time(1, async |_| pair().await)
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::sync::Notify;
 
+use super::alarm::now;
 use super::error::{RecvError, SendError};
 use super::inbound::{Inbound, Link};
 use super::life::Life;
@@ -318,10 +319,9 @@ impl Shared {
 
     /// A lone message is written at once by its sender; in a burst the flusher gathers.
     fn write_or_start_flusher(self: &Arc<Self>, queue: &mut Queue) {
-        let now = Instant::now();
-        let burst = queue.last_write.is_some_and(|last| now.duration_since(last) < BURST);
+        let burst = queue.last_write.is_some_and(|last| now().duration_since(last) < BURST);
         if !burst && queue.outbound.buffer.len() <= INLINE_WRITE && self.try_write(queue) {
-            queue.last_write = Some(Instant::now());
+            queue.last_write = Some(now());
             return;
         }
         self.start_flusher(queue);
@@ -417,7 +417,7 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
             let mut queue = shared.lock();
             if queue.outbound.buffer.is_empty() {
                 out.writing.release_memory();
-                queue.last_write = Some(Instant::now());
+                queue.last_write = Some(now());
                 queue.out = Some(out);
                 shared.progress.notify_waiters();
                 return;

@@ -1,6 +1,6 @@
 //! How a server reaches the connections that it has handed out: to drain, to close, and to count what they hold.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
@@ -51,7 +51,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Members {
     next: u64,
-    orders: HashMap<u64, Arc<Orders>>,
+    /// In their order of coming, so that orders reach them in the same order in every run of a simulation.
+    orders: BTreeMap<u64, Arc<Orders>>,
     /// The order that late comers get.
     order: u8,
 }

@@ -263,8 +263,9 @@ impl<T: Send + 'static> Accepting<T> {
         let left = Arc::clone(&accepted);
         tokio::spawn(async move {
             tokio::select! {
-                () = accept_loop(listener, Arc::clone(&shared), admit, queue) => {}
+                biased;
                 _ = ordered.wait_for(|order| *order > Order::GoOn) => {}
+                () = accept_loop(listener, Arc::clone(&shared), admit, queue) => {}
             }
             tokio::select! {
                 biased;

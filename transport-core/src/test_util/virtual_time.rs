@@ -24,11 +24,9 @@ use super::random::Random;
 ///     let (mut near, mut far) = pair().await;
 ///     let start = tokio::time::Instant::now();
 ///     let pause = random.time(Duration::from_secs(60)..=Duration::from_secs(3600));
-///     tokio::spawn(async move {
-///         tokio::time::sleep(pause).await;
-///         far.send("at last").await
-///     });
-///     assert!(near.recv().await.unwrap().is_some());
+///     // Heartbeats go to and fro for up to an hour.
+///     let idle = async { tokio::join!(near.recv(), far.recv()) };
+///     assert!(tokio::time::timeout(pause, idle).await.is_err());
 ///     assert_eq!(start.elapsed(), pause);
 /// });
 /// ```

@@ -15,9 +15,9 @@ use super::control::Link;
 use super::plan::{Ending, FaultPlan};
 use super::way::{Step, Way};
 use crate::connection::{Alarm, now};
-use crate::transport::{BoxRead, BoxStream, BoxWrite, ReadHalf, Stream};
+use crate::transport::{BoxRead, BoxStream, BoxWrite, ReadHalf, Stream, WriteHalf};
 
-/// A stream with faults. It gives no plain socket: what is between it and the socket would be left out.
+/// A stream with faults. It gives no plain socket and carries no descriptors: they would pass the faults by.
 pub(super) struct FaultyStream {
     io: BoxStream,
     incoming: Incoming,
@@ -105,6 +105,8 @@ impl ReadHalf for FaultyRead {
         self.incoming.has_arrived(|| self.io.has_arrived())
     }
 }
+
+impl WriteHalf for FaultyWrite {}
 
 macro_rules! reads {
     ($($stream:ty)*) => {$(

@@ -17,7 +17,8 @@ use crate::transport::{BoxFuture, Established, Incoming, Listener, Transport, Tr
 /// `outgoing` one. Nothing goes wrong until its [`control`](FaultyTransport::control) says so. Time is tokio's, so that
 /// in [`virtual_time`](super::super::virtual_time) it costs nothing.
 ///
-/// Streams say what the wrapped ones say of vectored writes and of bytes that have arrived; they give no plain socket.
+/// Streams say what the wrapped ones say of vectored writes and of bytes that have arrived; they give no plain socket and
+/// carry no descriptors, which would pass the faults by.
 ///
 /// # Examples
 ///
