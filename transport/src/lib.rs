@@ -95,9 +95,9 @@ pub use transport_core::{
 pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 
 pub use transport_core as core;
-#[cfg(feature = "tls")]
-pub use transport_tls as tls;
 #[cfg(feature = "test-util")]
 pub use transport_core::test_util;
+#[cfg(feature = "tls")]
+pub use transport_tls as tls;
 #[cfg(feature = "unix")]
 pub use transport_unix as unix;
