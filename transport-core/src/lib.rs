@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod call;
 mod claims;
 mod client;
 mod connect;

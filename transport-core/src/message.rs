@@ -127,6 +127,16 @@ pub struct MessageRef<'a>(pub(crate) Lent<'a>);
 pub(crate) enum Lent<'a> {
     Slice(&'a [u8]),
     Parts(&'a [Bytes]),
+    /// Never empty.
+    Slices(&'a [&'a [u8]]),
+    Headed(&'a Headed<'a>),
+}
+
+/// A part that goes before a message that is lent already: the head of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Headed<'a> {
+    pub(crate) head: &'a [u8],
+    pub(crate) rest: MessageRef<'a>,
 }
 
 impl<'a> MessageRef<'a> {
@@ -135,6 +145,8 @@ impl<'a> MessageRef<'a> {
         match self.0 {
             Lent::Slice(_) => 1,
             Lent::Parts(parts) => parts.len(),
+            Lent::Slices(slices) => slices.len(),
+            Lent::Headed(headed) => 1 + headed.rest.part_count(),
         }
     }
 
@@ -143,32 +155,64 @@ impl<'a> MessageRef<'a> {
         match self.0 {
             Lent::Slice(slice) => slice.len(),
             Lent::Parts(parts) => parts.iter().map(Bytes::len).sum(),
+            Lent::Slices(slices) => slices.iter().map(|slice| slice.len()).sum(),
+            Lent::Headed(headed) => headed.head.len() + headed.rest.byte_count(),
         }
     }
 
     /// The bytes of each part.
     pub fn parts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let (slice, parts): (Option<&'a [u8]>, &'a [Bytes]) = match self.0 {
-            Lent::Slice(slice) => (Some(slice), &[]),
-            Lent::Parts(parts) => (None, parts),
+        let (head, lent) = match self.0 {
+            Lent::Headed(headed) => (Some(headed.head), headed.rest.0),
+            lent => (None, lent),
         };
-        slice.into_iter().chain(parts.iter().map(|part| &part[..]))
+        let (slice, slices, parts): (Option<&'a [u8]>, &'a [&'a [u8]], &'a [Bytes]) = match lent {
+            Lent::Slice(slice) => (Some(slice), &[], &[]),
+            Lent::Slices(slices) => (None, slices, &[]),
+            Lent::Parts(parts) => (None, &[], parts),
+            Lent::Headed(_) => unreachable!("a message has one head at most"),
+        };
+        let slices = slices.iter().copied();
+        head.into_iter().chain(slice).chain(slices).chain(parts.iter().map(|part| &part[..]))
     }
 
-    /// The parts as [`Bytes`], unless the message is a plain slice: for an encoder that hands large parts to
+    /// The parts as [`Bytes`], unless the message is lent as plain slices: for an encoder that hands large parts to
     /// [`WriteBuffer::put_bytes`](crate::WriteBuffer::put_bytes).
     pub fn shared_parts(&self) -> Option<&'a [Bytes]> {
         match self.0 {
-            Lent::Slice(_) => None,
             Lent::Parts(parts) => Some(parts),
+            Lent::Slice(_) | Lent::Slices(_) | Lent::Headed(_) => None,
         }
     }
 
-    /// An owned message with the same parts: [`Bytes`] are shared, a plain slice is copied.
+    /// An owned message with the same parts: [`Bytes`] are shared, plain slices are copied.
     pub fn to_message(&self) -> Message {
         match self.0 {
             Lent::Slice(slice) => Message::new(Bytes::copy_from_slice(slice)),
             Lent::Parts(parts) => parts.iter().cloned().collect(),
+            Lent::Slices(slices) => slices.iter().map(|slice| Bytes::copy_from_slice(slice)).collect(),
+            Lent::Headed(headed) => {
+                let mut message: Message = std::iter::once(Bytes::copy_from_slice(headed.head)).collect();
+                message.parts.extend(headed.rest.to_message().parts);
+                message
+            }
+        }
+    }
+
+    /// The first part, and the message that the others make; `None` when there are no others.
+    #[inline]
+    pub(crate) fn split_first(self) -> (&'a [u8], Option<MessageRef<'a>>) {
+        match self.0 {
+            Lent::Slice(slice) => (slice, None),
+            Lent::Slices([head, rest]) => (head, Some(MessageRef(Lent::Slice(rest)))),
+            Lent::Slices([head, rest @ ..]) => {
+                (head, (!rest.is_empty()).then_some(MessageRef(Lent::Slices(rest))))
+            }
+            Lent::Parts([head, rest @ ..]) => {
+                (head, (!rest.is_empty()).then_some(MessageRef(Lent::Parts(rest))))
+            }
+            Lent::Headed(headed) => (headed.head, Some(headed.rest)),
+            Lent::Slices([]) | Lent::Parts([]) => unreachable!("a message has at least one part"),
         }
     }
 }
@@ -241,5 +285,24 @@ mod tests {
         assert_eq!((lent.part_count(), lent.byte_count()), (2, 3));
         assert_eq!(lent.to_message(), message);
         assert_eq!(MessageRef::from("x").parts().collect::<Vec<_>>(), [b"x"]);
+    }
+
+    #[test]
+    fn however_a_message_is_lent_it_is_the_same() {
+        let message: Message = ["a", "bc", "d"].into_iter().collect();
+        let slices = [&b"a"[..], b"bc", b"d"];
+        let (head, rest) = MessageRef(Lent::Slices(&slices)).split_first();
+        let headed = Headed { head, rest: rest.unwrap() };
+        for lent in
+            [MessageRef::from(&message), MessageRef(Lent::Slices(&slices)), MessageRef(Lent::Headed(&headed))]
+        {
+            assert_eq!((lent.part_count(), lent.byte_count()), (3, 4));
+            assert_eq!(lent.parts().collect::<Vec<_>>(), slices);
+            assert_eq!(lent.to_message(), message);
+            let (head, rest) = lent.split_first();
+            assert_eq!((head, rest.unwrap().to_message()), (&b"a"[..], ["bc", "d"].into_iter().collect()));
+        }
+        assert!(MessageRef::from("a").split_first().1.is_none());
+        assert!(MessageRef(Lent::Slices(&slices[..1])).split_first().1.is_none());
     }
 }

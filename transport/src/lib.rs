@@ -94,6 +94,9 @@ pub use transport_core::{
 #[doc(inline)]
 pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 
+#[doc(inline)]
+pub use transport_core::call;
+
 pub use transport_core as core;
 #[cfg(feature = "test-util")]
 pub use transport_core::test_util;

@@ -1,10 +1,12 @@
-//! A connection as a client's task drives it: by polls, and with places in its outgoing bytes.
+//! A connection as clients and calls drive it: by polls, with places in its outgoing bytes, and with answers queued while
+//! it receives.
 
 use std::ops::Range;
 use std::task::{Context, Poll};
 
-use super::Connection;
 use super::error::{RecvError, SendError};
+use super::outbound::Outbound;
+use super::{Connection, Pipe};
 use crate::framing::UnencodableError;
 use crate::message::{Message, MessageRef};
 
@@ -37,6 +39,20 @@ impl Connection {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
         self.inbound.poll_recv_many(&mut self.pipe, messages, max, cx)
+    }
+
+    /// As [`recv_each`](Connection::recv_each), for one who queues answers meanwhile.
+    pub(crate) fn poll_recv_each(
+        &mut self,
+        visit: &mut impl FnMut(MessageRef<'_>, &mut Outbound),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        let visit = &mut |message: MessageRef<'_>, pipe: &mut Pipe| visit(message, &mut pipe.outbound);
+        self.inbound.poll_recv_each(&mut self.pipe, visit, cx)
+    }
+
+    pub(crate) fn outbound(&mut self) -> &mut Outbound {
+        &mut self.pipe.outbound
     }
 
     /// How long a peer gets to end: see [`Limits::close_time`](crate::Limits::close_time).

@@ -242,6 +242,13 @@ impl Sender {
         turn.write(message_bytes, descriptors).await
     }
 
+    /// Sends what is to be said even when the queue is full; the caller sees to it that this is not much.
+    pub(crate) fn send_at_once(&self, message: MessageRef<'_>) -> Result<(), SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        self.shared.send(&mut queue, message)
+    }
+
     async fn wait_until(&self, mut ready: impl FnMut(&mut Queue) -> bool) -> Result<(), SendError> {
         loop {
             let progress = {
@@ -507,7 +514,15 @@ impl Receiver {
     ///
     /// Cancel-safe.
     pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>)) -> Result<usize, RecvError> {
-        poll_fn(|cx| self.inbound.poll_recv_each(&mut self.end, &mut visit, cx)).await
+        poll_fn(|cx| self.poll_recv_each(&mut visit, cx)).await
+    }
+
+    pub(crate) fn poll_recv_each(
+        &mut self,
+        visit: &mut impl FnMut(MessageRef<'_>),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        self.inbound.poll_recv_each(&mut self.end, &mut |message, _| visit(message), cx)
     }
 }
 

@@ -182,10 +182,10 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
         if self.arriving.is_some() {
-            return self.poll_one_by_one(link, cx, max, &mut |message| messages.push(message));
+            return self.poll_one_by_one(link, cx, max, &mut |message, _link| messages.push(message));
         }
         let before = messages.len();
-        self.poll_batch(link, cx, |decoder, input, count| {
+        self.poll_batch(link, cx, |decoder, input, _link, count| {
             let decoded = decoder.decode_many(input, messages, max - *count);
             *count = messages.len() - before;
             decoded
@@ -195,16 +195,17 @@ impl Inbound {
     pub(super) fn poll_recv_each<L: Link>(
         &mut self,
         link: &mut L,
-        visit: &mut impl FnMut(MessageRef<'_>),
+        visit: &mut impl FnMut(MessageRef<'_>, &mut L),
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
         if self.arriving.is_some() {
-            return self.poll_one_by_one(link, cx, usize::MAX, &mut |message| visit((&message).into()));
+            let take = &mut |message: Message, link: &mut L| visit((&message).into(), link);
+            return self.poll_one_by_one(link, cx, usize::MAX, take);
         }
-        self.poll_batch(link, cx, |decoder, input, count| {
+        self.poll_batch(link, cx, |decoder, input, link, count| {
             decoder.decode_each(input, &mut |message| {
                 *count += 1;
-                visit(message);
+                visit(message, link);
             })
         })
     }
@@ -217,6 +218,7 @@ impl Inbound {
         mut decode: impl FnMut(
             &mut dyn MessageDecoder,
             &mut BytesMut,
+            &mut L,
             &mut usize,
         ) -> Result<Option<Event>, FramingError>,
     ) -> Poll<Result<usize, RecvError>> {
@@ -225,7 +227,7 @@ impl Inbound {
         }
         let mut count = 0;
         loop {
-            match decode(&mut *self.decoder, &mut self.input, &mut count) {
+            match decode(&mut *self.decoder, &mut self.input, link, &mut count) {
                 Ok(Some(event)) => answer(event, link),
                 Ok(None) if count > 0 => return Poll::Ready(Ok(count)),
                 Ok(None) => {
@@ -250,16 +252,16 @@ impl Inbound {
         link: &mut L,
         cx: &mut Context<'_>,
         max: usize,
-        take: &mut dyn FnMut(Message),
+        take: &mut dyn FnMut(Message, &mut L),
     ) -> Poll<Result<usize, RecvError>> {
         let Some(first) = ready!(self.poll_recv(link, cx))? else {
             return Poll::Ready(Ok(0));
         };
-        take(first);
+        take(first, link);
         let mut count = 1;
         while count < max {
             match self.try_recv(link) {
-                Ok(Some(Some(message))) => take(message),
+                Ok(Some(Some(message))) => take(message, link),
                 Ok(Some(None) | None) => break,
                 Err(error) => {
                     self.late_error = Some(Box::new(error));

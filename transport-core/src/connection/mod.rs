@@ -35,13 +35,14 @@ use crate::transport::{BoxStream, Source};
 use crate::write_buffer::WriteBuffer;
 
 use inbound::{Inbound, Link};
-use outbound::{Outbound, Writer};
+use outbound::Writer;
 
 pub(crate) use alarm::{Alarm, after, now};
 pub use error::{Cut, RecvError, SendError};
 pub use halves::{Receiver, Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
 pub(crate) use open::{Opened, Unopened, open};
+pub(crate) use outbound::Outbound;
 pub(crate) use tracked::Tracked;
 
 /// An authenticated connection that carries messages and knows who its peer is.
@@ -244,7 +245,7 @@ impl Connection {
     ///
     /// Cancel-safe: `visit` is called only just before the future is ready.
     pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>)) -> Result<usize, RecvError> {
-        poll_fn(|cx| self.inbound.poll_recv_each(&mut self.pipe, &mut visit, cx)).await
+        poll_fn(|cx| self.poll_recv_each(&mut |message, _| visit(message), cx)).await
     }
 
     /// How many descriptors the peer takes with a message: 0 unless both sides have set

@@ -16,7 +16,7 @@ use crate::message::MessageRef;
 use crate::write_buffer::WriteBuffer;
 
 /// Encodes messages into a buffer.
-pub(super) struct Outbound {
+pub(crate) struct Outbound {
     pub(super) encoder: Box<dyn MessageEncoder>,
     pub(super) buffer: WriteBuffer,
     /// From this many queued bytes on, a sender has to wait until some are written.
@@ -40,18 +40,18 @@ impl Outbound {
 
     /// Whether a sender that writes itself should do so before it queues more.
     #[inline]
-    pub(super) fn is_worth_a_write(&self) -> bool {
+    pub(crate) fn is_worth_a_write(&self) -> bool {
         self.buffer.len() >= WRITE_AT.min(self.limit)
     }
 
     /// Whether the queue is full.
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= self.limit
     }
 
     #[inline]
-    pub(super) fn encode(&mut self, message: MessageRef<'_>) -> Result<(), UnencodableError> {
+    pub(crate) fn encode(&mut self, message: MessageRef<'_>) -> Result<(), UnencodableError> {
         self.encoder.encode(message, &mut self.buffer)
     }
 

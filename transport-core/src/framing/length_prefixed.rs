@@ -59,8 +59,8 @@ impl MessageEncoder for LengthPrefixed {
         };
         out.put_slice(&length.to_be_bytes());
         match message.0 {
-            Lent::Slice(part) => out.put_slice(part),
             Lent::Parts(parts) => parts.iter().for_each(|part| out.put_bytes(part)),
+            _ => message.parts().for_each(|part| out.put_slice(part)),
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::sealed::{OpenedFrame, SealedFrames};
 use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
 use crate::limits::{Limits, PART_OVERHEAD};
 use crate::message::{Lent, Message, MessageRef};
+use crate::write_buffer::SHARE_FROM;
 
 use std::time::Instant;
 
@@ -150,16 +151,22 @@ impl ZmtpDecoder {
         Ok(None)
     }
 
-    /// Shows the whole messages of one part at the front of `input`, and returns how many bytes they took.
+    /// Shows the whole messages at the front of `input`, and returns how many bytes they took. It stops at a command,
+    /// and at a message of several parts that is better shared than lent.
     #[inline]
     fn lend_messages(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> usize {
         let mut at = 0;
         if !self.parts.is_empty() {
             return at;
         }
-        while let Some(header) =
-            Header::read(&input[at..]).filter(|header| header.flags & (MORE | COMMAND) == 0)
-        {
+        while let Some(header) = Header::read(&input[at..]) {
+            if header.flags & (MORE | COMMAND) != 0 {
+                match self.lend_parts(&input[at..], visit) {
+                    Some(taken) => at += taken,
+                    None => break,
+                }
+                continue;
+            }
             if self.check(header).is_err() {
                 break; // the caller finds it again
             }
@@ -171,6 +178,30 @@ impl ZmtpDecoder {
             visit(MessageRef(Lent::Slice(body)));
         }
         at
+    }
+
+    /// Shows the message of several small parts at the front of `input`, if all of it is there, and returns how many
+    /// bytes it took.
+    #[inline]
+    fn lend_parts(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> Option<usize> {
+        let mut parts = [&[][..]; MOST_LENT_PARTS];
+        let mut taken = Taken::default();
+        let mut at = 0;
+        for count in 1..=MOST_LENT_PARTS {
+            let header = Header::read(&input[at..])?;
+            if header.flags & COMMAND != 0 || header.body >= SHARE_FROM as u64 {
+                return None;
+            }
+            taken = taken.add(header.body, &self.limits).ok()?;
+            let end = at + frame_length(header);
+            parts[count - 1] = input.get(at + header.length..end)?;
+            at = end;
+            if header.flags & MORE == 0 {
+                visit(MessageRef(Lent::Slices(&parts[..count])));
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// A frame of a multipart message, or a command.
@@ -287,7 +318,7 @@ impl MessageDecoder for ZmtpDecoder {
         }
     }
 
-    /// Without the detour over `chunk`: whole messages of one part are lent where they lie in `input`.
+    /// Without the detour over `chunk`: whole messages are lent where they lie in `input`.
     fn decode_each(
         &mut self,
         input: &mut BytesMut,
@@ -396,6 +427,9 @@ const COMMAND_LIMIT: usize = 64 << 10;
 
 /// Parts from this size on are worth the memory that they lie in.
 const SMALL_PART: usize = 4 << 10;
+
+/// Messages of more parts are not lent but shared.
+const MOST_LENT_PARTS: usize = 8;
 
 #[cfg(test)]
 mod tests {

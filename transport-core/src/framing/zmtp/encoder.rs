@@ -21,17 +21,21 @@ impl MessageEncoder for ZmtpEncoder {
             return self.encode_uncommonly(message, out);
         }
         match message.0 {
-            Lent::Slice(part) => {
-                out.reserve(part.len() + 9);
-                put_header(0, part.len(), out);
-                out.put_slice(part);
-            }
+            Lent::Slice(part) => put_slice(0, part, out),
             Lent::Parts([part]) => put_part(0, part, out),
             Lent::Parts([first @ .., last]) => {
                 first.iter().for_each(|part| put_part(MORE, part, out));
                 put_part(0, last, out);
             }
-            Lent::Parts([]) => return Err(no_part()),
+            Lent::Slices([first @ .., last]) => {
+                first.iter().for_each(|part| put_slice(MORE, part, out));
+                put_slice(0, last, out);
+            }
+            Lent::Headed(headed) => {
+                put_slice(MORE, headed.head, out);
+                return self.encode(headed.rest, out);
+            }
+            Lent::Parts([]) | Lent::Slices([]) => return Err(no_part()),
         }
         Ok(())
     }
@@ -109,6 +113,13 @@ fn no_part() -> UnencodableError {
 }
 
 #[inline]
+fn put_slice(flags: u8, part: &[u8], out: &mut WriteBuffer) {
+    out.reserve(part.len() + 9);
+    put_header(flags, part.len(), out);
+    out.put_slice(part);
+}
+
+#[inline]
 fn put_part(flags: u8, part: &Bytes, out: &mut WriteBuffer) {
     put_header(flags, part.len(), out);
     out.put_bytes(part);
@@ -118,7 +129,7 @@ fn put_part(flags: u8, part: &Bytes, out: &mut WriteBuffer) {
 mod tests {
     use super::*;
     use crate::framing::zmtp::frame;
-    use crate::message::Message;
+    use crate::message::{Headed, Message};
 
     fn encode(message: &Message) -> Vec<u8> {
         let mut out = WriteBuffer::new();
@@ -137,5 +148,20 @@ mod tests {
     #[test]
     fn the_worked_example_of_the_docs_holds() {
         assert_eq!(encode(&["a", "bc"].into_iter().collect()), [1, 1, 0x61, 0, 2, 0x62, 0x63]);
+    }
+
+    #[test]
+    fn however_a_message_is_lent_its_bytes_are_the_same() {
+        let message: Message = [vec![1; 3], vec![2; 300], vec![3; 20_000]].into_iter().collect();
+        let slices: Vec<&[u8]> = message.parts().iter().map(|part| &part[..]).collect();
+        let rest: Message = message.parts()[1..].iter().cloned().collect();
+        let headed = Headed { head: slices[0], rest: (&rest).into() };
+        for lent in [Lent::Slices(&slices), Lent::Headed(&headed)] {
+            let mut out = WriteBuffer::new();
+            ZmtpEncoder { sealer: None, subscription_commands: false }
+                .encode(MessageRef(lent), &mut out)
+                .unwrap();
+            assert_eq!(out.to_vec(), encode(&message));
+        }
     }
 }
