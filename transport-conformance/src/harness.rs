@@ -28,6 +28,11 @@ pub trait Harness: Send + Sync + 'static {
     /// What the suite will find.
     fn expected(&self) -> Expected;
 
+    /// Whether its streams carry descriptors. The default: they do not.
+    fn carries_descriptors(&self) -> bool {
+        false
+    }
+
     /// Connects as far as it goes without the help of the accepting side, and then says nothing, for as long as the
     /// returned value lives.
     ///

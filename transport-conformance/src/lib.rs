@@ -6,6 +6,7 @@
 
 mod bytes;
 mod closing;
+mod descriptors;
 mod establish;
 mod harness;
 mod listening;
@@ -67,20 +68,24 @@ suite! {
         close_delivers_what_was_sent_while_the_peer_sends
         closing_a_sender_leaves_the_receiver_open
         a_peer_that_vanishes_mid_message_is_noticed;
+    descriptors:
+        descriptors_are_passed_or_refused_clearly;
     server:
         a_silent_peer_holds_up_no_connection
         abandoned_handshakes_are_harmless
         denial_is_seen_on_both_sides
         a_client_refuses_a_server_that_its_policy_denies
         a_raw_server_hands_over_stream_and_identity
-        peers_beyond_the_cap_wait_until_there_is_room;
+        peers_beyond_the_cap_wait_until_there_is_room
+        a_server_goes_on_with_a_listener_that_there_is;
     shutdown:
         shutdown_lets_connections_finish
         shutdown_cuts_who_does_not_finish
         shutdown_frees_the_address
         shutdown_does_not_wait_for_who_was_never_handed_over
         the_last_event_says_that_the_server_stopped
-        dropping_a_server_leaves_its_connections_open;
+        dropping_a_server_leaves_its_connections_open
+        a_server_that_retires_turns_nobody_away;
 }
 
 /// Runs tests of the suite for one [`Harness`].

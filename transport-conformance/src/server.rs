@@ -7,7 +7,7 @@ use transport_core::{
     ConnectError, HandshakeError, Limits, Listen, Policy, Server, ServerEvent, ServerEvents,
 };
 
-use crate::establish::{client_of, connect, serve};
+use crate::establish::{client_of, connect, listen, serve};
 use crate::harness::Harness;
 
 /// While one peer says nothing, another is authenticated and served.
@@ -113,6 +113,15 @@ pub async fn peers_beyond_the_cap_wait_until_there_is_room(harness: impl Harness
     let (second, served) = tokio::join!(second, server.accept());
     second.expect("connect");
     served.expect("the server goes on");
+}
+
+/// A server can be made of a listener of the transport, and is at its address.
+pub async fn a_server_goes_on_with_a_listener_that_there_is(harness: impl Harness) {
+    let listener = listen(&harness).await;
+    let address = listener.local_address().clone();
+    let mut server = Listen::on(listener).policy(Policy::danger_anyone()).start().await.expect("start");
+    assert_eq!(*server.local_address(), address);
+    greet(&harness, &mut server).await;
 }
 
 /// A new client connects and is heard; those that came before and say nothing are passed over.

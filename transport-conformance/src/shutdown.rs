@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use transport_core::{Cut, Drained, Listen, Policy, RecvError, ServerEvent};
 
-use crate::establish::{client_of, connected, serve};
+use crate::establish::{client_of, connect, connected, serve};
 use crate::harness::Harness;
 use crate::pattern::{number_of, numbered};
 
@@ -104,6 +105,44 @@ pub async fn dropping_a_server_leaves_its_connections_open(harness: impl Harness
     assert_eq!(message.to_text(), Some("still here"));
     far.send(&message).await.expect("send");
     assert_eq!(near.recv().await.expect("recv"), Some(message));
+}
+
+/// A server that retires frees its address and hands over who has come, also who was still in its handshake.
+pub async fn a_server_that_retires_turns_nobody_away(harness: impl Harness) {
+    let mut server = serve(&harness).await;
+    let address = server.local_address().clone();
+    let mut slow = connect(&harness, &address).await.expect("connect").stream;
+    // Taken in behind the slow one, and waits to be handed over.
+    let mut near = client_of(&harness, &address).await.expect("connect");
+    let handle = server.handle();
+    let retiring = tokio::spawn(async move { handle.retire().await });
+    let mut far = server.accept().await.expect("it had come");
+    let gone = async {
+        while client_of(&harness, &address).await.is_ok() {
+            server.accept().await.expect("it was let in");
+        }
+    };
+    tokio::time::timeout(LONG, gone).await.expect("the address is not free");
+
+    slow.write_all(&greeting_and_ready()).await.expect("write");
+    slow.write_all(b"\0\x06late I").await.expect("write");
+    slow.flush().await.expect("flush");
+    let mut late = server.accept().await.expect("it had come too");
+    let message = late.recv().await.expect("recv").expect("a message");
+    assert_eq!(message.to_text(), Some("late I"));
+    retiring.await.expect("retire");
+    assert!(server.accept().await.is_none());
+    near.send("still here").await.expect("send");
+    let message = far.recv().await.expect("recv").expect("a message");
+    assert_eq!(message.to_text(), Some("still here"));
+}
+
+/// All that a ZMTP client sends to be let in by NULL.
+fn greeting_and_ready() -> Vec<u8> {
+    let mut bytes = b"\xff\0\0\0\0\0\0\0\0\x7f\x03\x01NULL".to_vec();
+    bytes.resize(64, 0);
+    bytes.extend_from_slice(b"\x04\x06\x05READY");
+    bytes
 }
 
 /// Far more than it takes.

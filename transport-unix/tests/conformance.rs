@@ -51,6 +51,10 @@ impl Harness for FileHarness {
     fn expected(&self) -> Expected {
         expected()
     }
+
+    fn carries_descriptors(&self) -> bool {
+        true
+    }
 }
 
 struct AbstractHarness;
@@ -74,6 +78,10 @@ impl Harness for AbstractHarness {
 
     fn expected(&self) -> Expected {
         expected()
+    }
+
+    fn carries_descriptors(&self) -> bool {
+        true
     }
 }
 
@@ -114,18 +122,21 @@ mod files {
         close_delivers_what_was_sent_while_the_peer_sends,
         closing_a_sender_leaves_the_receiver_open,
         a_peer_that_vanishes_mid_message_is_noticed,
+        descriptors_are_passed_or_refused_clearly,
         a_silent_peer_holds_up_no_connection,
         abandoned_handshakes_are_harmless,
         denial_is_seen_on_both_sides,
         a_client_refuses_a_server_that_its_policy_denies,
         a_raw_server_hands_over_stream_and_identity,
         peers_beyond_the_cap_wait_until_there_is_room,
+        a_server_goes_on_with_a_listener_that_there_is,
         shutdown_lets_connections_finish,
         shutdown_cuts_who_does_not_finish,
         shutdown_frees_the_address,
         shutdown_does_not_wait_for_who_was_never_handed_over,
         the_last_event_says_that_the_server_stopped,
         dropping_a_server_leaves_its_connections_open,
+        a_server_that_retires_turns_nobody_away,
     }
 }
 
@@ -166,17 +177,20 @@ mod abstract_names {
         close_delivers_what_was_sent_while_the_peer_sends,
         closing_a_sender_leaves_the_receiver_open,
         a_peer_that_vanishes_mid_message_is_noticed,
+        descriptors_are_passed_or_refused_clearly,
         a_silent_peer_holds_up_no_connection,
         abandoned_handshakes_are_harmless,
         denial_is_seen_on_both_sides,
         a_client_refuses_a_server_that_its_policy_denies,
         a_raw_server_hands_over_stream_and_identity,
         peers_beyond_the_cap_wait_until_there_is_room,
+        a_server_goes_on_with_a_listener_that_there_is,
         shutdown_lets_connections_finish,
         shutdown_cuts_who_does_not_finish,
         shutdown_frees_the_address,
         shutdown_does_not_wait_for_who_was_never_handed_over,
         the_last_event_says_that_the_server_stopped,
         dropping_a_server_leaves_its_connections_open,
+        a_server_that_retires_turns_nobody_away,
     }
 }
