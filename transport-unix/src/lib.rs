@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! unix:///run/app.sock              a socket file, mode 0600 unless told otherwise
-//! unix:///run/app.sock?mode=0660    with another mode
+//! unix:///run/app.sock?mode=0660&group=app    open to the group `app` too; also owner=, names or numbers
 //! unix:@app                         a name in Linux's abstract namespace: no file, no mode
 //! ```
 //!
@@ -11,7 +11,7 @@
 //!
 //! A socket file that a server left behind is removed by the next one; one that is in use, and anything that is no
 //! socket, never is. Beside the socket there is a lock file, `PATH.lock`, for as long as the server runs: of two servers
-//! that start at once exactly one wins. A folder that everyone can write to must have the sticky bit.
+//! that start at once exactly one wins. Folders above it in which others could replace the file are refused.
 //!
 //! # Examples
 //!
@@ -31,7 +31,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod access;
 mod config;
+mod folders;
+mod hand_over;
+mod inherited;
 mod listener;
 mod place;
 mod socket_file;
@@ -39,4 +43,6 @@ mod stream;
 mod transport;
 
 pub use config::UnixConfig;
+pub use hand_over::{HandOverError, Offer, TakenOver};
+pub use inherited::{Inherited, InheritedError};
 pub use transport::UnixTransport;

@@ -19,6 +19,9 @@ pub(crate) enum Place {
 /// `sockaddr_un` has 108 bytes for the path; the last one is for the final zero, or the first for an abstract name.
 const LONGEST: usize = 107;
 
+/// What an address can say about a socket file.
+const FILE_PARAMETERS: [&str; 3] = ["mode", "owner", "group"];
+
 impl Place {
     pub(crate) fn of(address: &Address) -> Result<Place, TransportError> {
         let error = |problem: String| TransportError::address(address, SCHEME, problem);
@@ -30,26 +33,18 @@ impl Place {
         if length > LONGEST {
             return Err(error(format!("its path has {length} bytes, a socket's may have {LONGEST}")));
         }
-        if matches!(place, Place::Abstract(_)) && address.parameter("mode").is_some() {
-            return Err(error("an abstract name has no mode: it would keep nobody out".to_owned()));
-        }
         for (key, _) in address.parameters() {
-            if key != "mode" {
-                return Err(error(format!("it has no parameter {key:?}; the only one is mode")));
+            if !FILE_PARAMETERS.contains(&key) {
+                return Err(error(format!(
+                    "it has no parameter {key:?}; there are {}",
+                    FILE_PARAMETERS.join(", ")
+                )));
+            }
+            if matches!(place, Place::Abstract(_)) {
+                return Err(error(format!("an abstract name has no {key}: it would keep nobody out")));
             }
         }
         Ok(place)
-    }
-
-    /// The mode that the address asks for.
-    pub(crate) fn mode(address: &Address) -> Result<Option<u32>, TransportError> {
-        let Some(mode) = address.parameter("mode") else {
-            return Ok(None);
-        };
-        let parsed =
-            u32::from_str_radix(mode, 8).ok().filter(|bits| *bits <= 0o777 && !mode.starts_with('+'));
-        let problem = || format!("the mode {mode:?} is not octal permission bits such as 0660");
-        parsed.map(Some).ok_or_else(|| TransportError::address(address, SCHEME, problem()))
     }
 
     /// As tokio and the kernel take it: an abstract name behind a zero byte.
@@ -92,15 +87,5 @@ mod tests {
         assert!(place(&format!("unix:///{}", "a".repeat(107))).unwrap_err().contains("108 bytes"));
         assert!(place(&format!("unix:@{}", "a".repeat(107))).is_ok());
         assert!(place(&format!("unix:@{}", "a".repeat(108))).is_err());
-    }
-
-    #[test]
-    fn modes_are_octal_permission_bits() {
-        let mode = |text: &str| Place::mode(&text.parse().unwrap());
-        assert_eq!(mode("unix:///a?mode=0660").unwrap(), Some(0o660));
-        assert_eq!(mode("unix:///a").unwrap(), None);
-        for bad in ["unix:///a?mode=8", "unix:///a?mode=1777", "unix:///a?mode=", "unix:///a?mode=%2B7"] {
-            assert!(mode(bad).is_err(), "{bad}");
-        }
     }
 }

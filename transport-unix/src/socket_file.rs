@@ -1,19 +1,25 @@
 //! The file of a socket: who may make it, and who may remove it.
 //!
 //! ```text
-//! lock PATH.lock  ->  PATH is absent, or a socket that nobody listens at (removed)  ->  bind, chmod, listen
+//! lock PATH.lock  ->  PATH is absent, or a socket that nobody listens at (removed)  ->  bind, chown, chmod, listen
 //!                     PATH is live, or no socket: refused, left alone
 //! end: remove PATH if it is still ours, remove PATH.lock, unlock
+//! handed over: leave both alone; the lock goes with its descriptor
 //! ```
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
+
+use crate::access::Access;
+use crate::folders;
 
 /// The right to have a socket file at a path, held by one process at a time; removes the file in the end.
 pub(crate) struct SocketFile {
@@ -21,30 +27,76 @@ pub(crate) struct SocketFile {
     /// Device and inode of the socket file, once it is there: another may be in its place later.
     own: Option<(u64, u64)>,
     lock_path: PathBuf,
-    /// Locked for as long as this value lives.
-    _lock: File,
+    /// Locked for as long as this value lives, or one that it was handed over to.
+    lock: File,
+    /// It is another process that removes the files.
+    released: AtomicBool,
 }
 
 impl SocketFile {
     /// Takes the right, and removes a file that a server without a proper end left behind.
-    pub(crate) fn claim(path: &Path) -> io::Result<SocketFile> {
-        check_folder(path)?;
+    pub(crate) fn claim(path: &Path, access: &Access) -> io::Result<SocketFile> {
+        folders::check(path, access)?;
         let lock_path = lock_path(path);
         let lock = lock(&lock_path)?;
-        let claimed = SocketFile { path: path.to_owned(), own: None, lock_path, _lock: lock };
-        remove_stale(path)?;
+        let path = path.to_owned();
+        let claimed = SocketFile { path, own: None, lock_path, lock, released: AtomicBool::new(false) };
+        remove_stale(&claimed.path)?;
         Ok(claimed)
     }
 
-    /// Tells that the socket is bound, and gives its file the mode.
-    pub(crate) fn bound(&mut self, mode: u32) -> io::Result<()> {
-        self.own = Some(inode(&self.path)?);
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
+    /// Tells that the socket is bound, and gives its file owner, group and mode.
+    pub(crate) fn bound(&mut self, access: &Access) -> io::Result<()> {
+        // Not by its path: a group that may change the folder must not make this process change another file.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
+        let metadata = file.metadata()?;
+        if !metadata.file_type().is_socket() {
+            return Err(in_use("something else has taken its place"));
+        }
+        self.own = Some((metadata.dev(), metadata.ino()));
+        if access.owner.is_some() || access.group.is_some() {
+            rustix::fs::chownat(&file, "", access.owner, access.group, AtFlags::EMPTY_PATH)?;
+        }
+        if file.metadata()?.mode() & 0o7777 != access.mode {
+            let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+            fs::set_permissions(itself, fs::Permissions::from_mode(access.mode))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a right that another process had: its lock came with the socket. The files are removed in the end once
+    /// [`keep`](SocketFile::keep) has been called.
+    pub(crate) fn taken_over(path: &Path, lock: OwnedFd) -> io::Result<SocketFile> {
+        let (path, lock_path, lock) = (path.to_owned(), lock_path(path), File::from(lock));
+        let metadata = lock.metadata()?;
+        if inode(&lock_path)? != (metadata.dev(), metadata.ino()) {
+            return Err(in_use("its lock file is not the one that was handed over"));
+        }
+        let own = Some(inode(&path)?);
+        Ok(SocketFile { path, own, lock_path, lock, released: AtomicBool::new(true) })
+    }
+
+    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
+    /// The files are another process's now.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    /// The files are this process's now.
+    pub(crate) fn keep(&self) {
+        self.released.store(false, Ordering::Release);
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if *self.released.get_mut() {
+            return;
+        }
         let is_ours = self.own.is_some() && inode(&self.path).ok() == self.own;
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot remove the socket file");
@@ -64,20 +116,6 @@ fn lock_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(".lock");
     PathBuf::from(name)
-}
-
-/// In a folder that everyone can change, anyone could put another socket in the place of ours.
-fn check_folder(path: &Path) -> io::Result<()> {
-    const EVERYONE_WRITES: u32 = 0o002;
-    const STICKY: u32 = 0o1000;
-    let Some(folder) = path.parent() else { return Ok(()) };
-    let mode = fs::metadata(folder)?.mode();
-    if mode & EVERYONE_WRITES != 0 && mode & STICKY == 0 {
-        let problem =
-            format!("everyone can replace files in {0}: chmod o-w {0}, or chmod +t {0}", folder.display());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
-    }
-    Ok(())
 }
 
 /// Opens and locks the lock file without waiting.

@@ -1,11 +1,13 @@
 //! Connecting and listening.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::net::UnixStream as TokioStream;
 use transport_core::{Address, BoxFuture, Established, Listener, Transport, TransportError};
 
+use crate::access::{self, Access};
 use crate::config::UnixConfig;
 use crate::listener::UnixListener;
 use crate::place::{Place, SCHEME};
@@ -30,6 +32,30 @@ impl UnixTransport {
     pub fn with_config(config: UnixConfig) -> UnixTransport {
         UnixTransport { config }
     }
+
+    /// Goes on with a socket that listens already, whoever made it: for [`Listen::on`](transport_core::Listen::on). Its
+    /// file, if it has one, is left as it is, in the end too. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When it is no Unix stream socket that listens.
+    pub fn adopt(&self, socket: OwnedFd) -> Result<Box<dyn Listener>, TransportError> {
+        let adopted = UnixListener::adopt(socket, None, None, self.config.hold_process);
+        Ok(Box::new(adopted.map_err(|error| TransportError::io("go on with a listening socket", error))?))
+    }
+
+    /// Goes on with a socket, and the lock of its file, that another process of the same program has handed over.
+    pub(crate) fn take_over(
+        &self,
+        address: Address,
+        socket: OwnedFd,
+        lock: Option<OwnedFd>,
+    ) -> Result<UnixListener, TransportError> {
+        let action = format!("take over {address}");
+        let taken = UnixListener::adopt(socket, Some(address), lock, self.config.hold_process)
+            .and_then(|listener| listener.listen_again().map(|()| listener));
+        taken.map_err(|error| TransportError::io(action, error))
+    }
 }
 
 impl Transport for UnixTransport {
@@ -39,7 +65,7 @@ impl Transport for UnixTransport {
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
         Box::pin(async move {
-            Place::mode(address)?; // it is for the listening side, but a wrong one is a mistake all the same
+            access::mode(address)?; // it is for the listening side, but a wrong one is a mistake all the same
             let path = Place::of(address)?.to_path();
             let connected = connect(&path).await;
             let established = connected.and_then(|stream| establish(stream, self.config.hold_process));
@@ -53,8 +79,8 @@ impl Transport for UnixTransport {
     ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
         Box::pin(async move {
             let place = Place::of(address)?;
-            let mode = Place::mode(address)?.unwrap_or(self.config.mode);
-            let listener = UnixListener::bind(place, mode, self.config.hold_process, address.clone());
+            let access = Access::of(address, &self.config)?;
+            let listener = UnixListener::bind(place, &access, self.config.hold_process, address.clone());
             let listener =
                 listener.map_err(|error| TransportError::io(format!("listen at {address}"), error))?;
             Ok(Box::new(listener) as Box<dyn Listener>)

@@ -76,6 +76,19 @@ async fn another_user_cannot_open_a_socket_file_of_mode_0600() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_the_file_is_for_can_open_it_and_no_other() {
+    let Some(_) = address_if_root("group") else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let anyone = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(directory.path(), anyone).unwrap();
+    for (group, outcome) in [(OTHER, "outcome: connected"), (OTHER + 1, "outcome: cannot connect")] {
+        let address = format!("unix://{}/{group}.sock?mode=0660&group={group}", directory.path().display());
+        let _server = listen(&address, Policy::danger_anyone()).start().await.unwrap();
+        Helper::start("connects", &address).says(outcome);
+    }
+}
+
 /// The other user's part, started by the tests above.
 #[tokio::test]
 #[ignore = "the other tests start it as another user"]

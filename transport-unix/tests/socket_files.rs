@@ -1,7 +1,8 @@
 //! The life of a socket file: who may open it, and who removes it.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::io::Write as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 
@@ -212,6 +213,103 @@ async fn a_folder_that_everyone_can_change_is_refused_unless_it_is_sticky() {
     listen(&address).await.unwrap();
 }
 
+#[tokio::test]
+async fn the_folders_above_it_count_too() {
+    let directory = directory();
+    let inner = directory.path().join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let problem = chain(listen(&format!("unix://{}/a.sock", inner.display())).await.err().unwrap());
+    assert!(problem.contains("everyone can replace files in"), "{problem}");
+    // A link from a safe folder into it does not help.
+    let safe = self::directory();
+    std::os::unix::fs::symlink(&inner, safe.path().join("link")).unwrap();
+    let problem =
+        chain(listen(&format!("unix://{}/link/a.sock", safe.path().display())).await.err().unwrap());
+    assert!(problem.contains("everyone can replace files in"), "{problem}");
+    // Nor one in it to a safe folder.
+    std::os::unix::fs::symlink(safe.path(), directory.path().join("link")).unwrap();
+    let address = format!("unix://{}/link/a.sock", directory.path().display());
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.contains("everyone can replace files in"), "{problem}");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    listen(&address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_a_group_can_change_is_refused_unless_the_socket_is_for_that_group() {
+    let directory = directory();
+    let address = format!("unix://{}/a.sock", directory.path().display());
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    let gid = rustix::process::getegid().as_raw();
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.contains(&format!("the group {gid} can replace files in")), "{problem}");
+    assert!(problem.ends_with(&format!("let the group have the socket with group={gid}")), "{problem}");
+    let listener = listen(&format!("{address}?mode=0660&group={gid}")).await.unwrap();
+    drop(listener);
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o1770)).unwrap();
+    listen(&address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_of_another_user_is_refused_unless_that_user_gets_the_socket() {
+    if !is_root() {
+        return;
+    }
+    const OTHER: u32 = 54_321;
+    let directory = directory();
+    let address = format!("unix://{}/a.sock", directory.path().display());
+    std::os::unix::fs::chown(directory.path(), Some(OTHER), None).unwrap();
+    let problem = chain(listen(&address).await.err().unwrap());
+    assert!(problem.ends_with("belongs to uid 54321, who could replace the socket"), "{problem}");
+    listen(&format!("{address}?owner={OTHER}")).await.unwrap();
+    // The uid of all who have no name here is nobody's.
+    std::os::unix::fs::chown(directory.path(), Some(65534), None).unwrap();
+    listen(&format!("{address}?owner=65534")).await.err().unwrap();
+}
+
+#[tokio::test]
+async fn the_file_gets_the_owner_and_group_that_the_address_or_the_settings_name() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let owned = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let name = nix::unistd::Group::from_gid(gid.into()).unwrap().map_or(gid.to_string(), |group| group.name);
+    let listener = listen(&format!("unix://{}?mode=0660&group={name}", path.display())).await.unwrap();
+    assert_eq!((owned(&path), mode(&path)), ((uid, gid), 0o660));
+    drop(listener);
+    if !is_root() {
+        return;
+    }
+    let address = format!("unix://{}?owner=54321&group=54322", path.display());
+    let listener = listen(&address).await.unwrap();
+    assert_eq!((owned(&path), mode(&path)), ((54_321, 54_322), 0o600));
+    assert_eq!(listener.local_address().to_string(), address);
+    drop(listener);
+    assert!(!path.exists(), "it is removed although it belongs to another user");
+    let config = UnixConfig::default().with_mode(0o620).with_owner("54323").with_group("54324");
+    let transport = UnixTransport::with_config(config);
+    let _listener = listen_with(transport, &format!("unix://{}?group=54325", path.display())).await.unwrap();
+    assert_eq!((owned(&path), mode(&path)), ((54_323, 54_325), 0o620));
+}
+
+#[tokio::test]
+async fn a_group_that_there_is_not_is_refused_before_there_is_a_file() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let error = listen(&format!("unix://{}?group=no-such-group", path.display())).await.err().unwrap();
+    assert!(error.to_string().ends_with("there is no group \"no-such-group\" on this host"), "{error}");
+    assert!(!path.exists());
+    let error = listen("unix:@transport-unix-group?group=root").await.err().unwrap();
+    assert!(
+        error.to_string().ends_with("an abstract name has no group: it would keep nobody out"),
+        "{error}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_servers_that_start_at_once_exactly_one_wins() {
     let directory = directory();
@@ -236,6 +334,15 @@ async fn of_servers_that_start_at_once_exactly_one_wins() {
         assert!(std::os::unix::net::UnixStream::connect(&path).is_ok());
     }
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// Says so, past the test harness's capture, when it is not: then the rest of a test is skipped.
+fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        writeln!(std::io::stderr(), "skipped: needs root").expect("standard error");
+    }
+    root
 }
 
 /// An error with its causes.

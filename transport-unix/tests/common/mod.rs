@@ -1,11 +1,13 @@
 //! What several test files need.
 #![allow(dead_code, unreachable_pub)] // each test file uses a part of it
 
-use std::io::IoSlice;
+use std::io::{BufRead as _, BufReader, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -59,4 +61,55 @@ pub async fn connected(test: &str, near: usize, far: usize) -> (Connection, Conn
 pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
     let net = tokio::time::timeout(Duration::from_secs(20), future);
     net.await.expect("it hangs")
+}
+
+/// This test program once more, running one of its tests that are ignored otherwise.
+pub struct Process {
+    process: Child,
+    outcomes: mpsc::Receiver<String>,
+}
+
+impl Process {
+    pub fn start(test: &str, set_up: impl FnOnce(&mut Command)) -> Process {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        set_up(command.args([test, "--exact", "--ignored", "--nocapture"]).stdin(Stdio::piped()));
+        Process::of(command)
+    }
+
+    /// By a command that runs it.
+    pub fn of(mut command: Command) -> Process {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("start this program");
+        let output = BufReader::new(process.stdout.take().expect("its output"));
+        let (sender, outcomes) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                // The test harness may have begun the line.
+                if let Some(start) = line.find("outcome: ") {
+                    let _gone = sender.send(line[start..].to_owned());
+                }
+            }
+        });
+        Process { process, outcomes }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn stdin(&mut self) -> Option<ChildStdin> {
+        self.process.stdin.take()
+    }
+
+    /// Waits for the next line with an outcome, and returns what follows there.
+    pub fn says(&mut self, outcome: &str) -> String {
+        let said = self.outcomes.recv_timeout(Duration::from_secs(30)).expect("an outcome");
+        said.strip_prefix(outcome).unwrap_or_else(|| panic!("{said:?} instead of {outcome:?}")).to_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _status = self.process.wait();
+    }
 }
