@@ -30,6 +30,13 @@ pub fn address(bytes: &[u8]) {
     }
 }
 
+/// No answers of a proxy panic or make this side hold more than it may; the first byte chooses the protocol.
+pub fn proxy_answers(bytes: &[u8]) {
+    if let Some((&choice, answers)) = bytes.split_first() {
+        crate::tcp::fuzz_proxy(choice & 1 == 1, answers);
+    }
+}
+
 /// No bytes of an unauthenticated peer panic, whatever the role and mechanism; the first byte chooses those and how the
 /// bytes are cut. What is sent in return stays small.
 pub fn zmtp_handshake(bytes: &[u8]) {

@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::claims::Claims;
 use crate::descriptors::{self, cannot_carry};
 use crate::evidence::{Evidence, Protection};
+use crate::tcp::ProxyError;
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -528,6 +529,16 @@ pub enum TransportError {
         action: String,
         /// Why not.
         source: io::Error,
+    },
+    /// A proxy on the way did not connect this side.
+    #[error("the proxy {proxy} did not connect to {address}")]
+    Proxy {
+        /// The proxy, without its user and password.
+        proxy: String,
+        /// The address.
+        address: Address,
+        /// Why not.
+        source: Box<ProxyError>,
     },
     /// The two ends did not agree, or the peer failed the transport's own authentication.
     #[error("the transport's handshake failed")]

@@ -32,3 +32,8 @@ fn the_corpus_of_zmtp_decoder_passes() {
 fn the_corpus_of_scram_passes() {
     replay("scram", transport_core::fuzzing::scram);
 }
+
+#[test]
+fn the_corpus_of_proxy_answers_passes() {
+    replay("proxy_answers", transport_core::fuzzing::proxy_answers);
+}

@@ -25,6 +25,7 @@ fn transport_mends_itself(error: &TransportError) -> bool {
         TransportError::Io { source, .. } => {
             !matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
         }
+        TransportError::Proxy { source, .. } => source.mends_itself(),
         // A certificate may be renewed, and a stream that was cut looks the same.
         TransportError::Handshake(_) => true,
     }

@@ -1,14 +1,14 @@
 //! Connecting and listening.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, SocketType};
-use tokio::net::{TcpListener as TokioListener, TcpStream as TokioStream};
+use tokio::net::TcpListener as TokioListener;
 
+use super::dial::{dial, dial_through, resolve};
 use super::listener::TcpListener;
-use super::stream::establish;
+use super::proxy::Proxy;
 use crate::address::Address;
 use crate::transport::{BoxFuture, Established, Listener, Transport, TransportError};
 
@@ -19,14 +19,30 @@ const SCHEME: &str = "tcp";
 /// It proves nothing about the peer and hides nothing. Core uses it over loopback, and beyond only with a mechanism
 /// that seals or when the caller spells `danger_plaintext()`.
 ///
+/// A host with several addresses is reached through the first one that answers, as RFC 8305 ("happy eyeballs") says: IPv6
+/// and IPv4 take turns, a further attempt begins 250 ms after the last one or when one fails, and the others are dropped.
+///
 /// Sockets have TCP_NODELAY and SO_KEEPALIVE set. A listener sets SO_REUSEADDR, so that it can come back at once.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TcpTransport {}
+#[derive(Clone, Debug, Default)]
+pub struct TcpTransport {
+    proxy: Option<Proxy>,
+}
 
 impl TcpTransport {
     /// The transport.
     pub fn new() -> TcpTransport {
-        TcpTransport {}
+        TcpTransport::default()
+    }
+
+    /// Connects to everything through `proxy`. Listening is as without.
+    ///
+    /// # Security
+    ///
+    /// See [`Proxy`].
+    #[must_use]
+    pub fn with_proxy(mut self, proxy: Proxy) -> TcpTransport {
+        self.proxy = Some(proxy);
+        self
     }
 
     /// Goes on with a socket that listens already: for [`Listen::on`](crate::Listen::on). Must be called within a tokio
@@ -49,22 +65,14 @@ impl Transport for TcpTransport {
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
         Box::pin(async move {
-            let mut last = None;
-            for socket_address in resolve(address).await? {
-                if socket_address.port() == 0 {
-                    return Err(TransportError::address(address, SCHEME, "nobody listens at port 0"));
-                }
-                match TokioStream::connect(socket_address).await {
-                    Ok(stream) => {
-                        return establish(stream, socket_address)
-                            .map_err(|error| connect_error(address, error));
-                    }
-                    Err(error) => last = Some(error),
-                }
+            let (host, port) = host_port(address)?;
+            if port == 0 {
+                return Err(TransportError::address(address, SCHEME, "nobody listens at port 0"));
             }
-            let error =
-                last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-            Err(connect_error(address, error))
+            match &self.proxy {
+                None => dial(address, host, port).await,
+                Some(proxy) => dial_through(proxy, address, host, port).await,
+            }
         })
     }
 
@@ -74,7 +82,8 @@ impl Transport for TcpTransport {
     ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
         Box::pin(async move {
             let mut last = None;
-            for socket_address in resolve(address).await? {
+            let (host, port) = host_port(address)?;
+            for socket_address in resolve(address, host, port).await? {
                 match TokioListener::bind(socket_address).await {
                     Ok(listener) => {
                         let listener = TcpListener::new(listener, address)
@@ -106,7 +115,7 @@ fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
     TcpListener::new(listener, &local)
 }
 
-async fn resolve(address: &Address) -> Result<impl Iterator<Item = SocketAddr>, TransportError> {
+fn host_port(address: &Address) -> Result<(&str, u16), TransportError> {
     let Some(host_port) = address.host_port() else {
         return Err(TransportError::address(
             address,
@@ -117,12 +126,7 @@ async fn resolve(address: &Address) -> Result<impl Iterator<Item = SocketAddr>, 
     if let Some((key, _)) = address.parameters().next() {
         return Err(TransportError::address(address, SCHEME, format!("it has no parameter {key:?}")));
     }
-    let resolved = tokio::net::lookup_host(host_port).await;
-    resolved.map_err(|error| TransportError::io(format!("find the host of {address}"), error))
-}
-
-fn connect_error(address: &Address, error: io::Error) -> TransportError {
-    TransportError::io(format!("connect to {address}"), error)
+    Ok(host_port)
 }
 
 fn listen_error(address: &Address, error: io::Error) -> TransportError {
