@@ -9,6 +9,7 @@
 //! ```
 
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -53,7 +54,7 @@ impl AuthorityDirectory {
         Ok(AuthorityDirectory { path, authority, _lock: None })
     }
 
-    /// Opens an authority's folder, and waits up to ten seconds for others that work in it.
+    /// Opens an authority's folder, and waits up to five seconds for others that work in it.
     ///
     /// # Errors
     ///
@@ -62,18 +63,23 @@ impl AuthorityDirectory {
     pub fn open(path: impl Into<PathBuf>) -> Result<AuthorityDirectory, Error> {
         let path = path.into();
         let (certificate, key) = (path.join(CERTIFICATE), path.join(KEY));
-        if !certificate.is_file() || !key.is_file() {
-            let problem = format!(
-                "{} is no authority's folder, which has {CERTIFICATE} and {KEY}: make one with `certgen ca {}`",
-                path.display(),
-                path.display()
-            );
-            return Err(Error::Config(problem));
+        for file in [&certificate, &key] {
+            match fs::metadata(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let problem = format!(
+                        "{} is no authority's folder, which has {CERTIFICATE} and {KEY}: make one with `certgen ca {}`",
+                        path.display(),
+                        path.display()
+                    );
+                    return Err(Error::Config(problem));
+                }
+                Err(error) => return Err(Error::io("read", file, error)),
+                Ok(_) => {}
+            }
         }
         let lock = lock(&path)?;
         check_private(&key)?;
-        let certificate_of = |path: &Path| Certificate::read(path);
-        let authority = CertificateAuthority::from_parts(certificate_of(&certificate)?, read_key(&key)?)
+        let authority = CertificateAuthority::from_parts(Certificate::read(&certificate)?, read_key(&key)?)
             .map_err(|error| error.in_file(&path))?;
         Ok(AuthorityDirectory { path, authority, _lock: Some(lock) })
     }
@@ -214,5 +220,5 @@ pub(crate) const CERTIFICATE: &str = "ca.pem";
 pub(crate) const KEY: &str = "ca.key";
 pub(crate) const ISSUED: &str = "issued";
 pub(crate) const REVOKED: &str = "crl.pem";
-const LOCK_TIME: Duration = Duration::from_secs(10);
+const LOCK_TIME: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);

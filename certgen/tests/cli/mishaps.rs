@@ -1,0 +1,124 @@
+//! What goes wrong from outside: no room, no rights, an interrupt. Nothing is left behind.
+
+use std::fs::{self, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use certgen::PemFile;
+
+use crate::set_up::{Folder, Ran};
+
+/// Nobody's uid.
+const OTHER: u32 = 54_322;
+
+#[test]
+fn a_full_disk_is_told_and_nothing_stays() {
+    let folder = Folder::new();
+    // A limit on the size of files fails as a full disk does, in the middle of writing.
+    let limited = |arguments: &str| {
+        let script = format!("ulimit -f 0; exec {} {arguments}", env!("CARGO_BIN_EXE_certgen"));
+        Ran::from(&Command::new("sh").args(["-c", &script]).current_dir(folder.path()).output().unwrap())
+    };
+    limited("a.pem b.pem").failed_with(&["cannot write a.pem", "File too large"]);
+    limited("mtls tls").failed_with(&["cannot write tls/ca/ca.key"]);
+    limited("ca ca").failed_with(&["cannot write ca/ca.key"]);
+    assert_eq!(folder.tree(), [""; 0]);
+}
+
+#[test]
+fn whenever_it_is_interrupted_there_is_a_whole_file_or_none() {
+    let folder = Folder::new();
+    let (mut whole, mut none) = (0, 0);
+    for round in 0..60 {
+        let arguments = ["mtls", "tls", "-q", "--client", "a", "b", "c"];
+        let mut child = folder.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_micros(round * 500));
+        // TERM, INT and HUP in turn.
+        let signal = [15, 2, 1][usize::try_from(round % 3).unwrap()];
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        // It may have ended already.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::from_named_raw(signal).unwrap());
+        let status = child.wait().unwrap();
+        let files = folder.tree();
+        assert!(!files.iter().any(|file| file.ends_with(".tmp")), "round {round}: {status} {files:?}");
+        if files.is_empty() {
+            assert!(!status.success(), "round {round}");
+            none += 1;
+        } else {
+            for file in ["tls/server.pem", "tls/a.pem", "tls/b.pem", "tls/c.pem", "tls/ca/ca.pem"] {
+                assert_eq!(folder.pem(file).certificates.len(), 1, "round {round}: {file}");
+            }
+            whole += 1;
+            fs::remove_dir_all(folder.join("tls")).unwrap();
+        }
+        let ended_by = status.signal().or(status.code().filter(|code| *code > 128).map(|code| code - 128));
+        assert!(status.success() || ended_by == Some(signal), "round {round}: {status}");
+    }
+    assert!(whole > 0 && none > 0, "whole {whole}, none {none}: the delays missed the work");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_told_and_stays_as_it_was() {
+    let Some(roots) = RootsFolder::new() else { return };
+    roots.as_other(&["server.pem"]).failed_with(&["cannot write server.pem", "Permission denied"]);
+    assert_eq!(roots.folder.tree(), [""; 0]);
+}
+
+#[test]
+fn another_user_reads_neither_keys_nor_an_authoritys_folder() {
+    let Some(roots) = RootsFolder::new() else { return };
+    let folder = &roots.folder;
+    folder.run(&["server.pem"]).well();
+    folder.run(&["ca", "ca"]).well();
+    roots.as_other(&["show", "server.pem"]).failed_with(&["cannot read server.pem", "Permission denied"]);
+    roots.as_other(&["leaf", "--ca", "ca", "a"]).failed_with(&["cannot read ca/ca.pem", "Permission denied"]);
+    let read = Command::new("cat").arg(folder.join("ca/ca.pem")).uid(OTHER).gid(OTHER).output().unwrap();
+    assert!(!read.status.success(), "the folder is not closed");
+}
+
+#[test]
+fn a_renewed_file_keeps_its_owner_group_and_mode() {
+    let Some(RootsFolder { folder, .. }) = RootsFolder::new() else { return };
+    folder.run(&["server.pem"]).well();
+    let path = folder.join("server.pem");
+    fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+    chown(&path, Some(OTHER), Some(OTHER)).unwrap();
+    folder.run(&["renew", "server.pem"]).well();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o777), (OTHER, OTHER, 0o640));
+    assert!(PemFile::read(&path).is_ok());
+}
+
+/// A folder that everybody can enter and only root can write to, and a copy of the program where everybody can reach it.
+struct RootsFolder {
+    folder: Folder,
+    program: Folder,
+}
+
+impl RootsFolder {
+    /// `None`, and said, for who is not root.
+    fn new() -> Option<RootsFolder> {
+        if !rustix::process::geteuid().is_root() {
+            // Past the test harness, which shows nothing of a test that passes.
+            writeln!(std::io::stderr(), "skipped: needs root").expect("standard error");
+            return None;
+        }
+        let (folder, program) = (Folder::new(), Folder::new());
+        for folder in [&folder, &program] {
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::copy(env!("CARGO_BIN_EXE_certgen"), program.join("certgen")).unwrap();
+        Some(RootsFolder { folder, program })
+    }
+
+    /// Runs `certgen` as another user.
+    fn as_other(&self, arguments: &[&str]) -> Ran {
+        let mut command = Command::new(self.program.join("certgen"));
+        command.args(arguments).current_dir(self.folder.path()).uid(OTHER).gid(OTHER);
+        Ran::from(&command.output().unwrap())
+    }
+}
