@@ -52,7 +52,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
         },
     };
     let mechanisms = if choice & 2 == 0 { vec![Arc::new(Null) as SharedMechanism] } else { vec![plain] };
-    let limits = Limits::default();
+    let limits = Limits::default().with_descriptors(1);
     let config = HandshakeConfig {
         role,
         mechanisms,
@@ -64,6 +64,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
     let now = Instant::now();
     let evidence = Evidence::new(Protection::Loopback);
     let mut handshake = Handshake::new(Arc::new(config), evidence, Claims::new());
+    handshake.offer_descriptors();
     let mut out = WriteBuffer::new();
     let mut input = BytesMut::new();
     if handshake.start(&mut out, now).is_err() {
@@ -76,6 +77,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
             Ok(Progress::Wait | Progress::Complete(_)) | Err(_) => break,
         }
         assert!(input.len() <= limits.handshake_frame + 64, "bytes gather before authentication");
+        assert!(handshake.room(&input) > 0, "the handshake would wait for ever");
     }
     assert!(out.len() < 2048, "a stranger gets little in return");
 }

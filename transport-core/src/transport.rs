@@ -46,6 +46,20 @@ pub trait Transport: Send + Sync {
     /// Starts to listen at `address`.
     fn listen<'a>(&'a self, address: &'a Address)
     -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>>;
+
+    /// Goes on with a listener that another process has handed over, with what its [`HandOver::descriptors`] were. The
+    /// default: it cannot. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When these are not the descriptors of such a listener.
+    fn take_over(
+        &self,
+        address: &Address,
+        _descriptors: Vec<OwnedFd>,
+    ) -> Result<Box<dyn Listener>, TransportError> {
+        Err(TransportError::address(address, self.scheme(), "its listeners cannot be handed over"))
+    }
 }
 
 /// Yields incoming streams.
@@ -76,8 +90,11 @@ pub trait HandOver: Send + Sync {
     /// The listening socket first, and what else belongs to it, such as a lock.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// Tells that another process has it now: whatever it left in the file system stays there when it is dropped.
+    /// Tells that another process has it now: what it has in the file system stays there when it is dropped.
     fn release(&self);
+
+    /// Tells that this process has it now, which took it over: what it has in the file system is removed when it is dropped.
+    fn keep(&self);
 }
 
 /// An open byte stream.
@@ -318,6 +335,14 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
         address: &'a Address,
     ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
         (**self).listen(address)
+    }
+
+    fn take_over(
+        &self,
+        address: &Address,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Box<dyn Listener>, TransportError> {
+        (**self).take_over(address, descriptors)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connecting and listening.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -202,6 +203,17 @@ impl Transport for TlsTransport {
         address: &'a Address,
     ) -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>> {
         Box::pin(self.listen_at(address))
+    }
+
+    fn take_over(
+        &self,
+        address: &Address,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Box<dyn Listener>, TransportError> {
+        self.check_listening()?;
+        let below = self.inner.take_over(&self.inner_address(address), descriptors)?;
+        let local = self.outer_address(below.local_address(), address);
+        Ok(Box::new(TlsListener::new(below, local, Arc::clone(&self.state))))
     }
 }
 

@@ -13,17 +13,15 @@
 //! It is one socket that both processes have: a client that connects waits in its backlog, whoever accepts it. If the new
 //! process ends before it says "take", the old one goes on as if nothing had happened.
 
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use transport_core::tcp::TcpTransport;
 use transport_core::{
     Address, AddressError, Connect, ConnectError, Connection, HandOver, Limits, Listen, ListenError,
     Listener, Message, Policy, RecvError, SendError, Server, ServerHandle, TransportError, Transports,
+    UnknownScheme,
 };
 
-use crate::listener::ListeningSocket;
 use crate::transport::UnixTransport;
 
 /// The listeners that a process hands over to the next one.
@@ -54,10 +52,11 @@ pub struct Offer {
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-/// use transport_core::{Listen, Policy};
-/// use transport_unix::TakenOver;
+/// use transport_core::{Listen, Policy, Transports};
+/// use transport_unix::{TakenOver, UnixTransport};
 ///
-/// let mut taken = TakenOver::from("unix:///run/app/upgrade.sock").await?;
+/// let transports = Transports::new().with(UnixTransport::new());
+/// let mut taken = TakenOver::from(&transports, "unix:///run/app/upgrade.sock").await?;
 /// let listener = taken.listener("api").ok_or("the old process has no listener of this name")?;
 /// let server = Listen::on(listener).policy(Policy::uid(1000)).start().await?;
 /// // This process works: the old one may retire.
@@ -67,9 +66,10 @@ pub struct Offer {
 /// ```
 pub struct TakenOver {
     connection: Connection,
+    transports: Transports,
     listeners: Vec<(String, Box<dyn Listener>)>,
-    /// Whose files are this process's once the old one has said so.
-    files: Vec<Arc<ListeningSocket>>,
+    /// This process's for good once the old one has said so.
+    sockets: Vec<Weak<dyn HandOver>>,
 }
 
 /// Why a hand-over failed.
@@ -100,6 +100,9 @@ pub enum HandOverError {
     /// The address of a listener cannot be read.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// A listener is of a transport that this process does not have.
+    #[error(transparent)]
+    Scheme(#[from] UnknownScheme),
     /// A socket cannot be used.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -203,7 +206,8 @@ impl Offer {
 }
 
 impl TakenOver {
-    /// Gets the listeners of the process that waits at `address`, which goes on accepting until
+    /// Gets the listeners of the process that waits at `address`; `transports` are those that they may be of. That process
+    /// goes on accepting until
     /// [`confirm`](TakenOver::confirm). Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -217,15 +221,16 @@ impl TakenOver {
     /// # Security
     ///
     /// Only a process of the same user is accepted as the old one.
-    pub async fn from<A>(address: A) -> Result<TakenOver, HandOverError>
+    pub async fn from<A>(transports: &Transports, address: A) -> Result<TakenOver, HandOverError>
     where
         A: TryInto<Address>,
         AddressError: From<A::Error>,
     {
-        let transports = Transports::new().with(UnixTransport::new());
-        let connect = Connect::new(&transports, address).server(Policy::same_user()).limits(limits());
+        let unix = Transports::new().with(UnixTransport::new());
+        let connect = Connect::new(&unix, address).server(Policy::same_user()).limits(limits());
         let connection = connect.await?;
-        let mut taken = TakenOver { connection, listeners: Vec::new(), files: Vec::new() };
+        let transports = transports.clone();
+        let mut taken = TakenOver { connection, transports, listeners: Vec::new(), sockets: Vec::new() };
         taken.connection.send(HELLO).await?;
         while taken.take_one().await? {}
         Ok(taken)
@@ -255,7 +260,7 @@ impl TakenOver {
     pub async fn confirm(mut self) -> Result<(), HandOverError> {
         self.connection.send(TAKE).await?;
         expect(&mut self.connection, YOURS, START).await?;
-        self.files.iter().for_each(|socket| socket.keep());
+        self.sockets.iter().filter_map(Weak::upgrade).for_each(|socket| socket.keep());
         Ok(())
     }
 
@@ -266,31 +271,18 @@ impl TakenOver {
         let (message, descriptors) = received.ok_or(HandOverError::Gone)?;
         let parts: Vec<&str> =
             message.parts().iter().map(|part| std::str::from_utf8(part).unwrap_or("(not text)")).collect();
-        let mut descriptors = descriptors.into_iter();
-        match (&parts[..], descriptors.next()) {
-            ([LISTENER, name, address], Some(socket)) => {
+        match parts[..] {
+            [LISTENER, name, address] => {
                 let address: Address = address.parse()?;
-                let listener = self.listener_of(address, socket, descriptors.next())?;
-                self.listeners.push(((*name).to_owned(), listener));
+                let transport = self.transports.lookup(address.scheme())?;
+                let listener = transport.take_over(&address, descriptors)?;
+                self.sockets.extend(listener.hand_over());
+                self.listeners.push((name.to_owned(), listener));
                 Ok(true)
             }
-            ([ALL], None) => Ok(false),
+            [ALL] => Ok(false),
             _ => Err(unexpected(&message)),
         }
-    }
-
-    fn listener_of(
-        &mut self,
-        address: Address,
-        socket: OwnedFd,
-        lock: Option<OwnedFd>,
-    ) -> Result<Box<dyn Listener>, HandOverError> {
-        if address.scheme() != "unix" {
-            return Ok(TcpTransport::new().adopt(socket)?);
-        }
-        let listener = UnixTransport::new().take_over(address, socket, lock)?;
-        self.files.push(listener.socket());
-        Ok(Box::new(listener))
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct UnixListener {
 }
 
 /// The socket and its file, which is removed in the end.
-pub(crate) struct ListeningSocket {
+struct ListeningSocket {
     listener: TokioListener,
     file: Option<SocketFile>,
 }
@@ -95,10 +95,6 @@ impl UnixListener {
     pub(crate) fn listen_again(&self) -> io::Result<()> {
         Ok(rustix::net::listen(&self.socket.listener, BACKLOG)?)
     }
-
-    pub(crate) fn socket(&self) -> Arc<ListeningSocket> {
-        Arc::clone(&self.socket)
-    }
 }
 
 /// Where a socket is bound.
@@ -110,15 +106,6 @@ fn address_of(socket: &StdListener) -> io::Result<Address> {
     let name = bound.as_abstract_name().ok_or_else(|| io::Error::other("it has no address"))?;
     let encoded: String = name.iter().map(|byte| format!("%{byte:02x}")).collect();
     format!("unix:@{encoded}").parse().map_err(io::Error::other)
-}
-
-impl ListeningSocket {
-    /// The file is this process's from now on.
-    pub(crate) fn keep(&self) {
-        if let Some(file) = &self.file {
-            file.keep();
-        }
-    }
 }
 
 impl Listener for UnixListener {
@@ -150,6 +137,12 @@ impl HandOver for ListeningSocket {
     fn release(&self) {
         if let Some(file) = &self.file {
             file.release();
+        }
+    }
+
+    fn keep(&self) {
+        if let Some(file) = &self.file {
+            file.keep();
         }
     }
 }

@@ -43,19 +43,6 @@ impl UnixTransport {
         let adopted = UnixListener::adopt(socket, None, None, self.config.hold_process);
         Ok(Box::new(adopted.map_err(|error| TransportError::io("go on with a listening socket", error))?))
     }
-
-    /// Goes on with a socket, and the lock of its file, that another process of the same program has handed over.
-    pub(crate) fn take_over(
-        &self,
-        address: Address,
-        socket: OwnedFd,
-        lock: Option<OwnedFd>,
-    ) -> Result<UnixListener, TransportError> {
-        let action = format!("take over {address}");
-        let taken = UnixListener::adopt(socket, Some(address), lock, self.config.hold_process)
-            .and_then(|listener| listener.listen_again().map(|()| listener));
-        taken.map_err(|error| TransportError::io(action, error))
-    }
 }
 
 impl Transport for UnixTransport {
@@ -85,6 +72,22 @@ impl Transport for UnixTransport {
                 listener.map_err(|error| TransportError::io(format!("listen at {address}"), error))?;
             Ok(Box::new(listener) as Box<dyn Listener>)
         })
+    }
+
+    /// The socket, and the lock of its file where it has one.
+    fn take_over(
+        &self,
+        address: &Address,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Box<dyn Listener>, TransportError> {
+        let mut descriptors = descriptors.into_iter();
+        let (socket, lock) = (descriptors.next(), descriptors.next());
+        let Some(socket) = socket else {
+            return Err(TransportError::address(address, SCHEME, "a socket belongs to it"));
+        };
+        let taken = UnixListener::adopt(socket, Some(address.clone()), lock, self.config.hold_process)
+            .and_then(|listener| listener.listen_again().map(|()| listener));
+        Ok(Box::new(taken.map_err(|error| TransportError::io(format!("take over {address}"), error))?))
     }
 }
 

@@ -156,7 +156,7 @@ async fn what_cannot_be_handed_over_says_so() {
     let upgrade = format!("unix:@transport-unix-no-hand-over-{}", std::process::id());
     let error = Offer::new().with("app", &server.handle()).give(&upgrade).await.unwrap_err();
     assert!(matches!(&error, HandOverError::Ended { name } if name == "app"), "{error:?}");
-    let error = TakenOver::from(&upgrade).await.unwrap_err();
+    let error = TakenOver::from(&transports, &upgrade).await.unwrap_err();
     assert!(matches!(error, HandOverError::Connect(_)), "{error:?}");
 }
 
@@ -226,7 +226,7 @@ async fn end_of_input() {
 
 async fn take_when_there(upgrade: &str) -> TakenOver {
     loop {
-        match TakenOver::from(upgrade).await {
+        match TakenOver::from(&transports(), upgrade).await {
             Ok(taken) => return taken,
             Err(HandOverError::Connect(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
             Err(error) => panic!("{error:?}"),

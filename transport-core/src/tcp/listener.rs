@@ -54,7 +54,8 @@ impl HandOver for ListeningSocket {
         vec![self.0.as_fd()]
     }
 
-    fn release(&self) {
-        // A TCP socket leaves nothing in the file system.
-    }
+    // A TCP socket has nothing in the file system.
+    fn release(&self) {}
+
+    fn keep(&self) {}
 }

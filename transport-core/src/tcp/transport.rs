@@ -98,6 +98,16 @@ impl Transport for TcpTransport {
             Err(listen_error(address, error))
         })
     }
+
+    fn take_over(
+        &self,
+        address: &Address,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Box<dyn Listener>, TransportError> {
+        let [socket] = <[OwnedFd; 1]>::try_from(descriptors)
+            .map_err(|_| TransportError::address(address, SCHEME, "one socket belongs to it"))?;
+        self.adopt(socket)
+    }
 }
 
 fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
