@@ -6,31 +6,23 @@ use std::any::Any;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use common::{Authority, LeafParams, dns, uri};
+use common::{Authority, leaf};
 use transport_conformance::{Expected, Harness};
 use transport_core::tcp::TcpTransport;
 use transport_core::{Address, BoxFuture, Protection, Transport, Transports};
-use transport_tls::{OwnCertificate, TlsConfig, TlsTransport, Trust};
+use transport_tls::TlsTransport;
 use transport_unix::UnixTransport;
 
 /// One transport for all tests of this file: a certificate each for client and server.
 fn tls() -> &'static (TlsTransport, TlsTransport) {
     static TLS: OnceLock<(TlsTransport, TlsTransport)> = OnceLock::new();
     TLS.get_or_init(|| {
-        let authority = Authority::new("conformance");
-        let names = [dns("server.example"), rcgen_ip("127.0.0.1"), uri("spiffe://example/peer")];
-        let own = authority.issue(LeafParams::new(names));
-        let config = TlsConfig::new()
-            .with_certificate(OwnCertificate::from_pem(own.combined()))
-            .with_trust(Trust::ca_pem(authority.pem));
-        let tcp = TlsTransport::with_config(config).expect("load");
+        let authority = Authority::new();
+        let own = authority.issue(&leaf(&["server.example", "spiffe://example/peer"]));
+        let tcp = authority.tls(&own);
         let unix = tcp.over("tls+unix", UnixTransport::new());
         (tcp, unix)
     })
-}
-
-fn rcgen_ip(address: &str) -> rcgen::SanType {
-    rcgen::SanType::IpAddress(address.parse().expect("an address"))
 }
 
 /// Another number at each call.

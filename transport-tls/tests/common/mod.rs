@@ -1,151 +1,95 @@
-//! Certificates for tests, made on the fly.
-// Each test file uses some of it, and a test that cannot make a certificate shall panic.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation)]
+//! Certificates for the tests of this folder.
+#![allow(dead_code, reason = "each test file uses some of it")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+use certgen::{
+    AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, Profile, RevocationConfig,
+    RevocationReason, Validity,
 };
-use time::{Duration, OffsetDateTime};
+use transport_tls::{OwnCertificate, TlsConfig, TlsTransport, Trust};
 
-/// A certificate authority.
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pub pem: String,
-}
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// A certificate and its key.
-#[derive(Clone)]
-pub struct Leaf {
-    pub certificate_pem: String,
-    pub key_pem: String,
-    pub serial: u64,
-}
-
-/// What a leaf is to be like; the default is a good one for both sides.
-pub struct LeafParams {
-    pub names: Vec<SanType>,
-    pub not_before: OffsetDateTime,
-    pub not_after: OffsetDateTime,
-    pub usages: Vec<ExtendedKeyUsagePurpose>,
-    pub serial: u64,
-}
-
-pub fn dns(name: &str) -> SanType {
-    SanType::DnsName(name.try_into().unwrap())
-}
-
-pub fn uri(uri: &str) -> SanType {
-    SanType::URI(uri.try_into().unwrap())
-}
-
-pub fn now() -> OffsetDateTime {
-    OffsetDateTime::now_utc()
-}
-
-impl LeafParams {
-    pub fn new(names: impl Into<Vec<SanType>>) -> LeafParams {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static SERIAL: AtomicU64 = AtomicU64::new(0x1000);
-        LeafParams {
-            names: names.into(),
-            not_before: now() - Duration::hours(1),
-            not_after: now() + Duration::days(30),
-            usages: vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
-        }
-    }
-
-    fn certificate(self) -> CertificateParams {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "leaf");
-        params.subject_alt_names = self.names;
-        params.not_before = self.not_before;
-        params.not_after = self.not_after;
-        params.extended_key_usages = self.usages;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.serial_number = Some(SerialNumber::from(self.serial));
-        params.use_authority_key_identifier_extension = true;
-        params
-    }
-
-    pub fn self_signed(self) -> Leaf {
-        let serial = self.serial;
-        let key = KeyPair::generate().unwrap();
-        let certificate = self.certificate().self_signed(&key).unwrap();
-        Leaf { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), serial }
-    }
-}
+/// An authority for one test.
+pub(crate) struct Authority(pub(crate) CertificateAuthority);
 
 impl Authority {
-    pub fn new(name: &str) -> Authority {
-        Authority::valid(name, now() - Duration::days(1), now() + Duration::days(365))
+    pub(crate) fn new() -> Authority {
+        Authority(CertificateAuthority::new(&AuthorityConfig::default()).unwrap())
     }
 
-    pub fn valid(name: &str, not_before: OffsetDateTime, not_after: OffsetDateTime) -> Authority {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.not_before = not_before;
-        params.not_after = not_after;
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        Authority { issuer: Issuer::new(params, key), pem: certificate.pem() }
+    /// A year of validity that began and ended so many days from now.
+    pub(crate) fn valid(from: i64, until: i64) -> Authority {
+        let config = AuthorityConfig::default().with_validity(between(from, until));
+        Authority(CertificateAuthority::new(&config).unwrap())
     }
 
-    pub fn issue(&self, params: LeafParams) -> Leaf {
-        let serial = params.serial;
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.certificate().signed_by(&key, &self.issuer).unwrap();
-        Leaf { certificate_pem: certificate.pem(), key_pem: key.serialize_pem(), serial }
+    pub(crate) fn pem(&self) -> String {
+        self.0.certificate().pem()
     }
 
-    /// A good certificate with one DNS name.
-    pub fn leaf(&self, name: &str) -> Leaf {
-        self.issue(LeafParams::new([dns(name)]))
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::ca_pem(self.pem())
     }
 
-    pub fn revocation_list(&self, revoked: &[&Leaf], next_update: OffsetDateTime) -> String {
-        let revoked_certs = revoked.iter().map(|leaf| RevokedCertParams {
-            serial_number: SerialNumber::from(leaf.serial),
-            revocation_time: now() - Duration::minutes(1),
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update: now() - Duration::hours(2),
-            next_update,
-            crl_number: SerialNumber::from(now().unix_timestamp_nanos().unsigned_abs() as u64),
-            issuing_distribution_point: None,
-            revoked_certs: revoked_certs.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    /// A good certificate for both sides.
+    pub(crate) fn leaf(&self, name: &str) -> Credentials {
+        self.issue(&leaf(&[name]))
+    }
+
+    pub(crate) fn issue(&self, config: &LeafConfig) -> Credentials {
+        self.0.issue(config).unwrap()
+    }
+
+    pub(crate) fn revocation_list(&self, revoked: &[&Credentials], validity: Validity) -> String {
+        let mut config = RevocationConfig::default().with_validity(validity);
+        for credentials in revoked {
+            config = config.with_revoked(credentials.certificate().serial(), RevocationReason::KeyCompromise);
+        }
+        self.0.revocation_list(&config).unwrap().pem()
+    }
+
+    /// Settings with a certificate of this authority and trust in it.
+    pub(crate) fn config(&self, credentials: &Credentials) -> TlsConfig {
+        TlsConfig::new().with_certificate(own(credentials)).with_trust(self.trust())
+    }
+
+    pub(crate) fn tls(&self, credentials: &Credentials) -> TlsTransport {
+        TlsTransport::with_config(self.config(credentials)).unwrap()
     }
 }
 
-impl Leaf {
-    pub fn combined(&self) -> String {
-        format!("{}\n{}", self.key_pem, self.certificate_pem)
-    }
+pub(crate) fn leaf(names: &[&str]) -> LeafConfig {
+    LeafConfig::new(names).unwrap().with_profile(Profile::Peer)
 }
 
-/// Writes a file as a careful program does: beside, then renamed.
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn own(credentials: &Credentials) -> OwnCertificate {
+    OwnCertificate::from_pem(credentials.combined_pem().as_bytes())
+}
+
+/// From so many days from now until so many.
+pub(crate) fn between(from: i64, until: i64) -> Validity {
+    let day = |days: i64| {
+        let distance = DAY * u32::try_from(days.unsigned_abs()).unwrap();
+        if days < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+    };
+    Validity::Between { not_before: day(from), not_after: day(until) }
+}
+
+/// Writes a file as a careful program does: beside it, then renamed.
+pub(crate) fn write(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     fs::write(&beside, text).unwrap();
     fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
     fs::rename(&beside, path).unwrap();
 }
 
-pub fn write_new(directory: &Path, name: &str, text: &str) -> PathBuf {
+pub(crate) fn write_new(directory: &Path, name: &str, text: &str) -> PathBuf {
     let path = directory.join(name);
     write(&path, text);
     path

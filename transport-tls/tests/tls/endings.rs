@@ -1,0 +1,100 @@
+//! How connections end, and who can make them end.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use transport_core::{Connect, Policy, RecvError, Transports};
+
+use crate::common::Authority;
+use crate::meet::{bounded, meet, serve};
+
+#[tokio::test]
+async fn a_stream_that_is_cut_off_on_its_way_is_told_from_one_that_was_closed() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let (mut server, _events) = serve(&tls).await;
+    let (_, port) = server.local_address().host_port().unwrap();
+    // Somebody on the way, who ends both streams after the first message.
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tls://{}?name=db.example", between.local_addr().unwrap());
+    let (cut, cut_now) = tokio::sync::oneshot::channel::<()>();
+    let relay = tokio::spawn(async move {
+        let (mut near, _) = between.accept().await.unwrap();
+        let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => panic!("it ended by itself"),
+            _ = cut_now => {}
+        }
+        near.shutdown().await.unwrap();
+        far.shutdown().await.unwrap();
+        // Without unread bytes there is no reset.
+        let (mut rest, mut other_rest) = (Vec::new(), Vec::new());
+        let _ = tokio::join!(near.read_to_end(&mut rest), far.read_to_end(&mut other_rest));
+    });
+    let connect =
+        Connect::new(&Transports::new(), &address).transport(tls.clone()).server(Policy::danger_anyone());
+    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    near.send("whole").await.unwrap();
+    assert_eq!(bounded(far.recv()).await.unwrap().unwrap().to_text(), Some("whole"));
+    cut.send(()).unwrap();
+    for connection in [&mut near, &mut far] {
+        let error = bounded(connection.recv()).await.unwrap_err();
+        assert!(matches!(error, RecvError::Truncated), "{error:?}");
+    }
+    drop((near, far));
+    bounded(relay).await.unwrap();
+
+    let (mut near, far) = meet(&tls, &mut server, "db.example").await;
+    drop(far);
+    assert!(bounded(near.recv()).await.unwrap().is_none(), "a goodbye is no cut");
+}
+
+#[tokio::test]
+async fn what_was_fed_goes_out_while_this_side_waits_for_an_answer() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let (mut server, _events) = serve(&tls).await;
+    let (mut near, mut far) = meet(&tls, &mut server, "db.example").await;
+    // Far more than the buffers on the way hold, so that some is left in the TLS layer.
+    const MANY: usize = 200;
+    let large = vec![7; 100_000];
+    let receiving = tokio::spawn(async move {
+        for _ in 0..MANY {
+            bounded(far.recv()).await.unwrap().unwrap();
+        }
+        far.send("all are here").await.unwrap();
+        far
+    });
+    for _ in 0..MANY {
+        bounded(near.feed(&large[..])).await.unwrap();
+    }
+    let answer = bounded(near.recv()).await.unwrap().unwrap();
+    assert_eq!(answer.to_text(), Some("all are here"));
+    receiving.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_arrived_when_the_server_drains_is_received() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    for split in [false, true] {
+        let (mut server, _events) = serve(&tls).await;
+        let (mut near, mut far) = meet(&tls, &mut server, "db.example").await;
+        near.send("first").await.unwrap();
+        assert!(bounded(far.recv()).await.unwrap().is_some());
+        near.send("on its way").await.unwrap();
+        let handle = server.handle();
+        let stopping = tokio::spawn(async move { handle.shutdown(Duration::from_secs(10)).await });
+        assert!(bounded(server.accept()).await.is_none());
+        let message = if split {
+            let (_sender, mut receiver) = far.split();
+            bounded(receiver.recv()).await.unwrap()
+        } else {
+            bounded(far.recv()).await.unwrap()
+        };
+        assert_eq!(message.expect("it had arrived").to_text(), Some("on its way"));
+        stopping.abort();
+    }
+}

@@ -1,0 +1,14 @@
+//! TLS as a client and a server see it.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod meet;
+
+mod bindings;
+mod endings;
+mod hellos;
+mod loading;
+mod peers;
+mod refusals;
+mod reload;

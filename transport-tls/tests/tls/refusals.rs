@@ -1,0 +1,121 @@
+//! Whoever is refused gets the same alert, and the reason is in the log of who refuses.
+
+use certgen::{Credentials, LeafConfig, Profile, Validity, self_signed};
+use transport_tls::{TlsConfig, TlsTransport, Trust};
+
+use crate::common::{Authority, between, leaf, own, write_new};
+use crate::meet::{part, serve};
+
+/// What a refused peer learns, whatever the reason.
+const THE_ALERT: &str = "the peer refused this side: it does not accept this side's certificate; its own log says why \
+                         (alert CertificateUnknown)";
+
+/// Certificates that are refused, and what the log says.
+fn refused(authority: &Authority, wrong: Profile) -> Vec<(Credentials, &'static str)> {
+    let issue = |config: LeafConfig| authority.issue(&config);
+    let named = || leaf(&["db.example"]);
+    let usage = if wrong == Profile::Client { "server" } else { "client" };
+    let usage = match usage {
+        "server" => "may not be used by a server",
+        _ => "may not be used by a client",
+    };
+    vec![
+        (issue(named().with_validity(between(-20, -10))), "the certificate of CN=db.example expired on "),
+        (issue(named().with_validity(between(10, 20))), "the certificate is not valid before "),
+        (
+            Authority::new().leaf("db.example"),
+            "no trusted authority has issued the certificate; it names CN=certgen CA",
+        ),
+        (
+            self_signed(&named()).unwrap(),
+            "the certificate of CN=db.example is self-signed, and not trusted here",
+        ),
+        (issue(named().with_profile(wrong)), usage),
+    ]
+}
+
+#[tokio::test]
+async fn a_client_is_refused_for_each_reason_with_the_same_alert() {
+    let authority = Authority::new();
+    let (server, mut events) = serve(&authority.tls(&authority.leaf("db.example"))).await;
+    for (credentials, reason) in refused(&authority, Profile::Server) {
+        let (told, logged) = part(&authority.tls(&credentials), &server, &mut events, "db.example").await;
+        assert!(logged.contains(reason), "{logged:?} instead of {reason:?}");
+        assert!(told.ends_with(THE_ALERT), "{reason}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_refused_for_each_reason_with_the_same_alert() {
+    let authority = Authority::new();
+    let client = authority.tls(&authority.leaf("alice"));
+    let mut cases = refused(&authority, Profile::Client);
+    cases.push((authority.leaf("other.example"), "the certificate is for other.example, not for db.example"));
+    for (credentials, reason) in cases {
+        let (server, mut events) = serve(&authority.tls(&credentials)).await;
+        let (logged, told) = part(&client, &server, &mut events, "db.example").await;
+        assert!(logged.contains(reason), "{logged:?} instead of {reason:?}");
+        assert!(told.ends_with(THE_ALERT), "{reason}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused_and_so_is_what_no_valid_list_covers() {
+    let authority = Authority::new();
+    let (good, bad) = (authority.leaf("db.example"), authority.leaf("db.example"));
+    let directory = tempfile::tempdir().unwrap();
+    let list = |name: &str, text: &str| write_new(directory.path(), name, text);
+    let revoked = list("revoked.pem", &authority.revocation_list(&[&bad], Validity::Days(1)));
+    let expired = list("expired.pem", &authority.revocation_list(&[], between(-10, -5)));
+    let foreign = list("foreign.pem", &Authority::new().revocation_list(&[], Validity::Days(1)));
+    for (list, client, reason) in [
+        (&revoked, &bad, "the certificate of CN=db.example is revoked"),
+        (&expired, &good, "the revocation list expired on "),
+        (&foreign, &good, "no revocation list says whether"),
+    ] {
+        let config = authority.config(&good).with_revocation_lists(list);
+        let (server, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+        let (told, logged) = part(&authority.tls(client), &server, &mut events, "db.example").await;
+        assert!(logged.contains(reason), "{logged:?} instead of {reason:?}");
+        assert!(told.ends_with(THE_ALERT), "{reason}: {told:?}");
+    }
+    let config = authority.config(&good).with_revocation_lists(&revoked);
+    let (mut server, _events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+    crate::meet::meet(&authority.tls(&good), &mut server, "db.example").await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_pinned_is_refused_and_the_pin_that_would_do_is_named() {
+    let (pinned, other) = (self_signed(&leaf(&["a"])).unwrap(), self_signed(&leaf(&["a"])).unwrap());
+    let trust = || Trust::pin(pinned.certificate().pin().parse().unwrap());
+    let config = |credentials| TlsConfig::new().with_certificate(own(credentials)).with_trust(trust());
+    let tls = |credentials| TlsTransport::with_config(config(credentials)).unwrap();
+    let (mut server, mut events) = serve(&tls(&pinned)).await;
+    let (told, logged) = part(&tls(&other), &server, &mut events, "whatever").await;
+    assert!(logged.contains(&format!("({}) is not pinned", other.certificate().pin())), "{logged:?}");
+    assert!(told.ends_with(THE_ALERT), "{told:?}");
+    let (near, far) = crate::meet::meet(&tls(&pinned), &mut server, "whatever").await;
+    assert_eq!(near.identity().to_string(), format!("pin:{}", pinned.certificate().pin()));
+    assert_eq!(near.identity(), far.identity());
+}
+
+#[tokio::test]
+async fn a_pinned_key_whose_certificate_has_expired_is_refused() {
+    let old = self_signed(&leaf(&["a"]).with_validity(between(-20, -10))).unwrap();
+    let trust = Trust::pin(old.certificate().pin().parse().unwrap());
+    let config = TlsConfig::new().with_certificate(own(&old)).with_trust(trust);
+    let tls = TlsTransport::with_config(config).unwrap();
+    let (server, mut events) = serve(&tls).await;
+    let (logged, _told) = part(&tls, &server, &mut events, "a").await;
+    assert!(logged.contains("the certificate of CN=a expired on"), "{logged:?}");
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
+    let authority = Authority::new();
+    let (server, mut events) = serve(&authority.tls(&authority.leaf("db.example"))).await;
+    let client = TlsTransport::with_config(TlsConfig::new().with_trust(authority.trust())).unwrap();
+    let (told, logged) = part(&client, &server, &mut events, "db.example").await;
+    assert!(logged.ends_with("the peer presented no certificate"), "{logged:?}");
+    assert!(told.contains("it wants a certificate, and this side has presented none"), "{told:?}");
+}
