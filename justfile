@@ -14,6 +14,7 @@ fmt:
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo clippy -p transport --no-default-features --all-targets -- -D warnings
+    cargo clippy -p transport --all-features --all-targets -- -D warnings
     cargo clippy -p benches --features peers --all-targets -- -D warnings
 
 # Documentation, warnings denied
@@ -24,6 +25,7 @@ doc:
 test:
     cargo test --workspace
     cargo test -p transport --no-default-features
+    cargo test -p transport --all-features --test http
 
 # The tour: the README's other command
 tour:

@@ -1,4 +1,4 @@
-//! The set-up for tests against ZeroMQ libraries that other people wrote.
+//! The set-up for tests against programs and libraries that other people wrote.
 //!
 //! ```text
 //! Python    an interpreter with pyzmq, in a virtual environment made on demand
@@ -6,12 +6,14 @@
 //!     Pyzmq a libzmq socket in such a child
 //! Wire      where to meet: tcp or ipc
 //! Wiretap   what both sides really say
+//! Openssl   the program openssl, as client, server and maker of certificates
 //! ```
 //!
 //! The tests are in `tests/`, one file or folder a peer or topic. See the README for how to run them.
 #![forbid(unsafe_code)]
 
 mod bounded;
+mod openssl;
 mod peer;
 mod python;
 mod pyzmq;
@@ -20,6 +22,7 @@ mod wire;
 mod wiretap;
 
 pub use bounded::bounded;
+pub use openssl::{Openssl, OpensslPeer};
 pub use peer::Peer;
 pub use python::Python;
 pub use pyzmq::Pyzmq;

@@ -77,6 +77,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "axum", feature = "tonic"))]
+pub mod http;
 mod table;
 
 #[cfg(feature = "tls")]

@@ -61,6 +61,18 @@ pub mod unix_alone {
     }
 }
 
+#[cfg(feature = "tls")]
+pub mod tls_alone {
+    //! TLS.
+
+    use transport_tls::{LoadError, TlsConfig, TlsTransport, Trust};
+
+    /// A client that trusts one authority.
+    pub fn client() -> Result<TlsTransport, LoadError> {
+        TlsTransport::with_config(TlsConfig::new().with_trust(Trust::ca_file("ca.pem")))
+    }
+}
+
 #[cfg(all(feature = "core", feature = "unix"))]
 pub mod core_with_unix {
     //! A transport crate added to core.
@@ -99,6 +111,58 @@ pub mod facade_unix {
     /// The transport as the facade shows it.
     pub fn unix() -> transport::unix::UnixTransport {
         transport::unix::UnixTransport::new()
+    }
+}
+
+#[cfg(feature = "facade-tls")]
+pub mod facade_tls {
+    //! The feature `tls` of the facade.
+
+    use transport::tls::TlsTransport;
+
+    /// A table with settings of our own.
+    pub fn transports(tls: &TlsTransport) -> transport::core::Transports {
+        transport::with_tls(transport::transports(), tls)
+    }
+}
+
+#[cfg(feature = "facade-tls-platform-trust")]
+pub mod facade_tls_platform_trust {
+    //! The feature `tls-platform-trust` of the facade.
+
+    /// Whom the operating system trusts.
+    pub fn trust() -> transport::tls::Trust {
+        transport::tls::Trust::platform()
+    }
+}
+
+#[cfg(feature = "facade-tls12")]
+pub mod facade_tls12 {
+    //! The feature `tls12` of the facade.
+
+    /// For peers of long ago.
+    pub fn legacy() -> transport::tls::TlsConfig {
+        transport::tls::TlsConfig::new().danger_allow_tls12()
+    }
+}
+
+#[cfg(feature = "facade-axum")]
+pub mod facade_axum {
+    //! The feature `axum` of the facade.
+
+    /// A listener for axum.
+    pub fn listener(server: transport::RawServer) -> transport::http::HttpListener {
+        transport::http::HttpListener::new(server)
+    }
+}
+
+#[cfg(feature = "facade-tonic")]
+pub mod facade_tonic {
+    //! The feature `tonic` of the facade.
+
+    /// Connections for tonic.
+    pub fn incoming(server: transport::RawServer) {
+        drop(transport::http::incoming(server));
     }
 }
 

@@ -1,0 +1,134 @@
+//! Each certificate that is refused, with its reason in our log and one alert for all: certificate_unknown.
+
+use std::time::{Duration, SystemTime};
+
+use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig, Profile, Validity, self_signed};
+use interop::bounded;
+use transport::Policy;
+use transport::tls::{TlsConfig, TlsTransport, Trust};
+
+use crate::set_up::{Folder, chain, connect, echo_server, next};
+
+const THE_ALERT: &str = "alert certificate unknown";
+
+/// Makes the certificates that are refused as a peer of this kind, and says why they are.
+async fn refused(folder: &Folder, wrong: Profile) -> Vec<(&'static str, &'static str)> {
+    let day = |days: i32| {
+        let distance = Duration::from_secs(86_400) * days.unsigned_abs();
+        if days < 0 { SystemTime::now() - distance } else { SystemTime::now() + distance }
+    };
+    let between = |from, until| Validity::Between { not_before: day(from), not_after: day(until) };
+    let named = || LeafConfig::new(["db.example"]).unwrap();
+    let foreign = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+    for (name, credentials) in [
+        ("expired.pem", folder.issue(&named().with_validity(between(-20, -10)))),
+        ("early.pem", folder.issue(&named().with_validity(between(10, 20)))),
+        ("foreign.pem", foreign.issue(&named()).unwrap()),
+        ("self.pem", self_signed(&named()).unwrap()),
+        ("usage.pem", folder.issue(&named().with_profile(wrong))),
+    ] {
+        folder.write(name, &credentials.combined_pem());
+    }
+    let openssl = |arguments| folder.openssl.run(folder.at(), arguments);
+    // As Flumotion's old default.pem: a short key, MD5, nobody who vouches for it.
+    openssl(
+        "req -x509 -newkey rsa:1024 -nodes -md5 -subj /CN=flumotion -days 30 -keyout md5.key -out md5.crt",
+    )
+    .await;
+    openssl("req -newkey rsa:1024 -nodes -subj /CN=short -keyout short.key -out short.csr").await;
+    openssl("x509 -req -in short.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out short.crt").await;
+    spiffe(folder, "domain", "URI:spiffe://Example/a").await;
+    spiffe(folder, "several", "URI:spiffe://a/b,URI:spiffe://a/c").await;
+    for name in ["md5", "short"] {
+        let text = ["key", "crt"]
+            .map(|kind| std::fs::read_to_string(folder.path(&format!("{name}.{kind}"))).unwrap());
+        folder.write(&format!("{name}.pem"), &text.concat());
+    }
+    let usage = match wrong {
+        Profile::Client => "may not be used by a server",
+        _ => "may not be used by a client",
+    };
+    vec![
+        ("expired.pem", "the certificate of CN=db.example expired on"),
+        ("early.pem", "the certificate is not valid before"),
+        ("foreign.pem", "no trusted authority has issued the certificate; it names CN=certgen CA"),
+        ("self.pem", "the certificate of CN=db.example is self-signed, and not trusted here"),
+        ("usage.pem", usage),
+        ("md5.pem", "the certificate is signed with MD5, which can be forged"),
+        ("short.pem", "the key of the certificate is too weak: RSA of 1024 bits, at least 2048 are needed"),
+        ("domain.pem", "the SPIFFE id of the certificate is not valid: its trust domain"),
+        ("several.pem", "the SPIFFE id of the certificate is not valid: there are 2 URIs"),
+    ]
+}
+
+/// A certificate with names that certgen would not write.
+async fn spiffe(folder: &Folder, name: &str, names: &str) {
+    folder.write("names.cnf", &format!("subjectAltName={names}\n"));
+    let openssl = |arguments: String| async move { folder.openssl.run(folder.at(), &arguments).await };
+    openssl(format!(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+    ))
+    .await;
+    openssl(format!(
+        "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile names.cnf -out {name}.crt"
+    ))
+    .await;
+    let text =
+        ["key", "crt"].map(|kind| std::fs::read_to_string(folder.path(&format!("{name}.{kind}"))).unwrap());
+    folder.write(&format!("{name}.pem"), &text.concat());
+}
+
+#[tokio::test]
+async fn each_certificate_of_s_client_that_is_refused_has_its_reason_and_the_same_alert() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let (port, mut events) = echo_server(&folder.tls("db.example.pem"), Policy::danger_anyone()).await;
+        for (own, reason) in refused(&folder, Profile::Server).await {
+            let said = folder.client(port, Some(own), "").said().await;
+            let logged = next(&mut events).await.unwrap_err();
+            assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
+            assert!(said.contains(THE_ALERT), "{own}: {said}");
+        }
+        let said = folder.client(port, None, "").said().await;
+        let logged = next(&mut events).await.unwrap_err();
+        assert!(logged.ends_with("the peer presented no certificate"), "{logged}");
+        assert!(said.contains("alert certificate required"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_certificate_of_s_server_that_is_refused_has_its_reason_and_the_same_alert() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let mut cases = refused(&folder, Profile::Client).await;
+        cases.push(("alice.pem", "the certificate is for alice, not for db.example"));
+        let tls = folder.tls("alice.pem");
+        for (own, reason) in cases {
+            let (mut server, port) = folder.server(own, "-rev -naccept 1").await;
+            let logged = chain(&connect(&tls, port).await.map(|_| ()).unwrap_err());
+            assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
+            let said = server.said().await;
+            assert!(said.contains(THE_ALERT), "{own}: {said}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_whose_key_is_not_pinned_is_refused() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let pinned = self_signed(&LeafConfig::new(["db.example"]).unwrap()).unwrap();
+        folder.write("pinned.pem", &pinned.combined_pem());
+        let trust = Trust::pin(pinned.certificate().pin().parse().unwrap());
+        let tls = TlsTransport::with_config(TlsConfig::new().with_trust(trust)).unwrap();
+        let (_server, port) = folder.server("pinned.pem", "-rev").await;
+        connect(&tls, port).await.unwrap();
+        let (mut server, port) = folder.server("db.example.pem", "-rev -naccept 1").await;
+        let logged = chain(&connect(&tls, port).await.map(|_| ()).unwrap_err());
+        assert!(logged.contains("is not pinned"), "{logged}");
+        assert!(server.said().await.contains(THE_ALERT));
+    })
+    .await;
+}
