@@ -152,3 +152,18 @@ async fn closing_in_the_middle_of_a_message_counts_it_as_perhaps_lost_and_return
     assert_eq!(lost_and_kept(&mut events).await, (2, 3));
     assert!(matches!(events.recv().await, Some(ClientEvent::Closed { unsent: 3 })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_ping_proves_that_what_came_before_it_has_arrived() {
+    let (client, mut events, mut far_ends) = client(1024, Limits::default());
+    let mut far = far_ends.next_ready().await;
+    send(&client, 0..3).await;
+    read(&mut far, 3 * FRAME).await;
+    // After half a minute of silence.
+    assert_eq!(read(&mut far, 9).await, b"\x04\x07\x04PING\0\0");
+    far.write_all(b"\x04\x05\x04PONG").await.unwrap();
+    send(&client, 3..5).await;
+    read(&mut far, 2 * FRAME).await;
+    drop(far);
+    assert_eq!(lost_and_kept(&mut events).await, (2, 0));
+}

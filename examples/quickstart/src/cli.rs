@@ -91,6 +91,9 @@ pub(crate) struct SendOptions {
     /// How long to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Wait for a server that is away, and come back when it does; a message that may be lost is not sent again
+    #[arg(long)]
+    pub(crate) retry: bool,
     /// Talk to a ZeroMQ REP socket: put its empty part in front, and take it off the answer
     #[arg(long)]
     pub(crate) req: bool,

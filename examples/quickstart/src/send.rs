@@ -3,23 +3,64 @@
 use std::io::{self, Write as _};
 
 use transport::core::HandshakeError;
-use transport::{Connect, ConnectError, Limits, Message, Policy};
+use transport::{ClientEvent, ClientEvents, Connect, ConnectError, Limits, Message, Policy};
 
 use crate::cli::{SendOptions, any_of};
 use crate::passwords;
-use crate::problem::Problem;
+use crate::problem::{Problem, chain};
 
 /// Sends one message after the other, each once the one before has been answered.
 pub(crate) async fn run(options: SendOptions) -> Result<(), Problem> {
+    if options.retry {
+        return run_with_retry(options).await;
+    }
     let mut connection = connect(&options)?.await.map_err(explain)?;
     for message in messages(&options) {
         connection.send(&message).await?;
         let answer = tokio::time::timeout(options.timeout, connection.recv());
-        let answer = answer.await.map_err(|_| format!("no answer within {:?}", options.timeout))??;
+        let answer = answer.await.map_err(|_| no_answer(&options))??;
         let answer = answer.ok_or("the server closed the connection instead of answering")?;
         writeln!(io::stdout(), "{}", line(&answer, options.req)?)?;
     }
     Ok(connection.close().await?)
+}
+
+/// The same over a connection that comes back by itself. Nobody can tell whether the server has processed a message that it
+/// has not answered, so that message is not sent again.
+async fn run_with_retry(options: SendOptions) -> Result<(), Problem> {
+    let mut client = connect(&options)?.keep().map_err(explain)?;
+    let events = tokio::spawn(tell(client.events()));
+    for message in messages(&options) {
+        client.send(&message).await?;
+        client.handle().flush().await?;
+        let answer = tokio::time::timeout(options.timeout, client.recv()).await;
+        let answer = answer.map_err(|_| no_answer(&options))??.ok_or("the client was closed")?;
+        writeln!(io::stdout(), "{}", line(&answer, options.req)?)?;
+    }
+    client.close(options.timeout).await;
+    Ok(events.await?)
+}
+
+/// Says on standard error what happens to the connection.
+async fn tell(mut events: ClientEvents) {
+    while let Some(event) = events.recv().await {
+        let line = match event {
+            ClientEvent::ConnectFailed { address, error, .. } => {
+                format!("{address}: {}", chain(&*error))
+            }
+            ClientEvent::Waiting { time } => format!("next attempt in {:.1} s", time.as_secs_f64()),
+            ClientEvent::Connected { address, identity, .. } => format!("connected to {address}: {identity}"),
+            ClientEvent::Disconnected { reason, may_be_lost, kept, .. } => {
+                format!("{reason}; {may_be_lost} messages may be lost, {kept} are kept")
+            }
+            _ => continue,
+        };
+        eprintln!("{line}");
+    }
+}
+
+fn no_answer(options: &SendOptions) -> String {
+    format!("no answer within {:?}", options.timeout)
 }
 
 fn connect(options: &SendOptions) -> Result<Connect, Problem> {

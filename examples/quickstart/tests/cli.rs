@@ -291,6 +291,18 @@ fn sending_to_somebody_who_is_silent_fails_in_time() {
     assert!(start.elapsed() < LONGEST / 4, "{:?}", start.elapsed());
 }
 
+#[test]
+fn sending_with_retry_waits_for_a_server_that_is_away() {
+    let address = abstract_name("away");
+    let mut sending = Running::start(quickstart().args(["send", &address, "--retry", "hello", "again"]));
+    let mut told = BufReader::new(sending.child.stderr.take().unwrap()).lines();
+    while !told.next().unwrap().unwrap().starts_with("next attempt in") {}
+    let _server = Server::start(&[&address, "--allow", "anyone"]);
+    assert_eq!((sending.line(), sending.line()), ("hello".to_owned(), "again".to_owned()));
+    assert!(told.any(|line| line.unwrap().starts_with("connected to")));
+    assert!(sending.wait().success());
+}
+
 // --- helpers
 
 fn quickstart() -> Command {

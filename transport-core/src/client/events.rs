@@ -54,7 +54,7 @@ pub enum ClientEvent {
         /// Messages received on it.
         received: u64,
         /// Messages handed over on it, as a whole or in part, without proof that they arrived. They are not sent
-        /// again.
+        /// again. An answer to a ping proves that those before it have arrived.
         may_be_lost: u64,
         /// Messages that wait to be sent on the next one.
         kept: usize,

@@ -40,6 +40,7 @@ const BATCH: usize = 256;
 
 impl Link {
     pub(super) fn new(connection: Connection) -> Link {
+        let connection = connection.with_receipts();
         Link { connection, since: now(), received: 0, failed: None, batch: Vec::new() }
     }
 
@@ -97,7 +98,7 @@ impl Link {
             reason,
             lasted,
             received: self.received,
-            may_be_lost: written,
+            may_be_lost: written.saturating_sub(self.connection.arrived()),
             kept,
         });
         lasted

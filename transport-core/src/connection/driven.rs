@@ -11,6 +11,17 @@ use crate::framing::UnencodableError;
 use crate::message::{Message, MessageRef};
 
 impl Connection {
+    /// Counts from now on which messages have arrived.
+    pub(crate) fn with_receipts(mut self) -> Connection {
+        self.pipe.receipts = Some(Box::default());
+        self
+    }
+
+    /// How many of the messages that were [encoded](Connection::encode) have arrived for certain.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.pipe.receipts.as_ref().map_or(0, |receipts| receipts.arrived())
+    }
+
     /// Whether another message should be encoded before the next write.
     pub(crate) fn has_room(&self) -> bool {
         !self.pipe.outbound.is_worth_a_write()
@@ -20,6 +31,9 @@ impl Connection {
     pub(crate) fn encode(&mut self, message: MessageRef<'_>) -> Result<Range<u64>, UnencodableError> {
         let start = self.pipe.outbound.buffer.end();
         self.pipe.outbound.encode(message)?;
+        if let Some(receipts) = &mut self.pipe.receipts {
+            receipts.message_encoded();
+        }
         Ok(start..self.pipe.outbound.buffer.end())
     }
 

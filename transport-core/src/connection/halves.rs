@@ -90,7 +90,7 @@ const INLINE_WRITE: usize = 64 << 10;
 pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
     let most_descriptors = connection.most_descriptors();
     let Connection { inbound, pipe, about, spin: _ } = connection;
-    let Pipe { stream, outbound, writer, life } = pipe;
+    let Pipe { stream, outbound, writer, life, receipts: _ } = pipe;
     let (read, write) = stream.into_split();
     let out = Out { io: write, writer, life: life.share(), writing: WriteBuffer::new() };
     let queue = Queue { outbound, out: Some(out), last_write: None, error: None };

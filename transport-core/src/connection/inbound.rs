@@ -65,6 +65,9 @@ pub(super) trait Link {
     /// Queues a control event for the peer.
     fn reply(&mut self, control: &Control);
 
+    /// The peer has answered a ping.
+    fn answered(&mut self) {}
+
     /// Called before each read: queued replies can go out while this side waits.
     fn before_read(&mut self, _cx: &mut Context<'_>) {}
 }
@@ -485,9 +488,11 @@ impl<L: Link> AsyncRead for Reader<'_, L> {
     }
 }
 
-/// Sends what a control event asks for.
+/// Does what a control event asks for.
 fn answer<L: Link>(event: Event, link: &mut L) {
-    if let Event::Control(Control::Ping { context, .. }) = event {
-        link.reply(&Control::Pong { context });
+    match event {
+        Event::Control(Control::Ping { context, .. }) => link.reply(&Control::Pong { context }),
+        Event::Control(Control::Pong { .. }) => link.answered(),
+        _ => {}
     }
 }

@@ -9,6 +9,7 @@ mod inbound;
 mod life;
 mod open;
 mod outbound;
+mod receipts;
 mod tracked;
 
 use std::fmt;
@@ -36,6 +37,7 @@ use crate::write_buffer::WriteBuffer;
 
 use inbound::{Inbound, Link};
 use outbound::Writer;
+use receipts::Receipts;
 
 pub(crate) use alarm::{Alarm, after, now};
 pub use error::{Cut, RecvError, SendError};
@@ -92,6 +94,8 @@ struct Pipe {
     outbound: Outbound,
     writer: Writer,
     life: Life,
+    /// Present where a client counts what may be lost.
+    receipts: Option<Box<Receipts>>,
 }
 
 /// What is known about a connection's peer.
@@ -279,7 +283,7 @@ impl Connection {
         self.pipe.outbound.encoder.encode(message.into(), &mut message_bytes)?;
         poll_fn(|cx| {
             ready!(self.pipe.poll_flush(cx))?;
-            let Pipe { stream, outbound, writer, life } = &mut self.pipe;
+            let Pipe { stream, outbound, writer, life, .. } = &mut self.pipe;
             let write = |bufs: &[IoSlice<'_>], cx: &mut Context<'_>| {
                 stream.poll_write_with_descriptors(cx, bufs, descriptors)
             };
@@ -386,7 +390,7 @@ impl Connection {
         let spin = if complete.descriptors.is_some() { Duration::ZERO } else { spin };
         Connection {
             inbound: Inbound::new(complete.halves.decoder, input, complete.descriptors),
-            pipe: Pipe { stream, outbound, writer: Writer::new(limits), life },
+            pipe: Pipe { stream, outbound, writer: Writer::new(limits), life, receipts: None },
             about: Arc::new(about),
             spin,
         }
@@ -394,7 +398,7 @@ impl Connection {
 
     #[cold]
     async fn make_room(&mut self) -> Result<(), SendError> {
-        let Pipe { stream, outbound, writer, life } = &mut self.pipe;
+        let Pipe { stream, outbound, writer, life, .. } = &mut self.pipe;
         poll_fn(|cx| writer.poll_drain(&mut outbound.buffer, stream, life, cx)).await
     }
 
@@ -442,7 +446,16 @@ impl Link for Pipe {
     }
 
     fn reply(&mut self, control: &Control) {
+        if let (Control::Ping { .. }, Some(receipts)) = (control, &mut self.receipts) {
+            receipts.pinged();
+        }
         self.outbound.encode_control(control);
+    }
+
+    fn answered(&mut self) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.answered();
+        }
     }
 
     /// Pongs, and what a dropped `send` left behind, go out while this side waits. If that fails, the next send
