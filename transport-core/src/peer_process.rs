@@ -30,9 +30,10 @@ pub struct PeerProcess {
 }
 
 impl PeerProcess {
-    /// Holds the process that `pidfd` refers to: for transports, which get it from the kernel.
-    pub fn new(pidfd: OwnedFd) -> PeerProcess {
-        PeerProcess { pidfd: Arc::new(pidfd) }
+    /// Holds the process that `pidfd` refers to: for transports, which get it from the kernel, and may share it between
+    /// connections of one process.
+    pub fn new(pidfd: impl Into<Arc<OwnedFd>>) -> PeerProcess {
+        PeerProcess { pidfd: pidfd.into() }
     }
 
     /// Whether the process has not ended. One that has, and whose parent has not looked yet, counts as ended.

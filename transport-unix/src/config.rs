@@ -12,7 +12,7 @@ pub struct UnixConfig {
     /// of this process.
     pub group: Option<String>,
     /// Whether the peer's process is held by a pidfd, for [`Identity::process`](transport_core::Identity::process). It costs
-    /// one more open file for each connection. Default true.
+    /// one more open file for each process that is connected (before Linux 6.9: for each connection). Default true.
     pub hold_process: bool,
 }
 

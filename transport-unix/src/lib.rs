@@ -38,6 +38,7 @@ mod hand_over;
 mod inherited;
 mod listener;
 mod place;
+mod processes;
 mod socket_file;
 mod stream;
 mod transport;

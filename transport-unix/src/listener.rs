@@ -15,13 +15,14 @@ use transport_core::{Address, HandOver, Incoming, Listener, Protection};
 
 use crate::access::Access;
 use crate::place::Place;
+use crate::processes::Processes;
 use crate::socket_file::SocketFile;
 use crate::stream::establish;
 
 pub(crate) struct UnixListener {
     socket: Arc<ListeningSocket>,
     local: Address,
-    hold_process: bool,
+    processes: Option<Arc<Processes>>,
 }
 
 /// The socket and its file, which is removed in the end.
@@ -37,7 +38,7 @@ impl UnixListener {
     pub(crate) fn bind(
         place: Place,
         access: &Access,
-        hold_process: bool,
+        processes: Option<Arc<Processes>>,
         local: Address,
     ) -> io::Result<UnixListener> {
         let mut file = place.file().map(|path| SocketFile::claim(path, access)).transpose()?;
@@ -51,18 +52,18 @@ impl UnixListener {
             file.bound(access)?;
         }
         socket.listen(BACKLOG)?;
-        UnixListener::new(socket.into(), file, hold_process, local)
+        UnixListener::new(socket.into(), file, processes, local)
     }
 
     /// Of a socket that listens.
     pub(crate) fn new(
         socket: StdListener,
         file: Option<SocketFile>,
-        hold_process: bool,
+        processes: Option<Arc<Processes>>,
         local: Address,
     ) -> io::Result<UnixListener> {
         let socket = ListeningSocket { listener: TokioListener::from_std(socket)?, file };
-        Ok(UnixListener { socket: Arc::new(socket), local, hold_process })
+        Ok(UnixListener { socket: Arc::new(socket), local, processes })
     }
 
     /// Of a socket that another process made: whose address, if the other process has told it, is `local`.
@@ -70,7 +71,7 @@ impl UnixListener {
         socket: OwnedFd,
         local: Option<Address>,
         lock: Option<OwnedFd>,
-        hold_process: bool,
+        processes: Option<Arc<Processes>>,
     ) -> io::Result<UnixListener> {
         let is_unix = sockopt::socket_domain(&socket)? == AddressFamily::UNIX;
         let is_stream = sockopt::socket_type(&socket)? == SocketType::STREAM;
@@ -88,7 +89,7 @@ impl UnixListener {
             (Some(lock), Some(path)) => Some(SocketFile::taken_over(path, lock)?),
             _ => None,
         };
-        UnixListener::new(socket, file, hold_process, local.unwrap_or(bound))
+        UnixListener::new(socket, file, processes, local.unwrap_or(bound))
     }
 
     /// From now on clients see that this process listens, and no more the one that did before.
@@ -111,7 +112,7 @@ fn address_of(socket: &StdListener) -> io::Result<Address> {
 impl Listener for UnixListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let (stream, _unnamed) = ready!(self.socket.listener.poll_accept(cx))?;
-        Poll::Ready(establish(stream, self.hold_process).map(Incoming::Established))
+        Poll::Ready(establish(stream, self.processes.as_deref()).map(Incoming::Established))
     }
 
     fn local_address(&self) -> &Address {

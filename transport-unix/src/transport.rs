@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream as TokioStream;
@@ -11,6 +12,7 @@ use crate::access::{self, Access};
 use crate::config::UnixConfig;
 use crate::listener::UnixListener;
 use crate::place::{Place, SCHEME};
+use crate::processes::Processes;
 use crate::stream::establish;
 
 /// Unix sockets: `unix:///path` and `unix:@name`.
@@ -20,6 +22,7 @@ use crate::stream::establish;
 #[derive(Clone, Debug, Default)]
 pub struct UnixTransport {
     config: UnixConfig,
+    processes: Arc<Processes>,
 }
 
 impl UnixTransport {
@@ -30,7 +33,7 @@ impl UnixTransport {
 
     /// With settings of your own.
     pub fn with_config(config: UnixConfig) -> UnixTransport {
-        UnixTransport { config }
+        UnixTransport { config, processes: Arc::default() }
     }
 
     /// Goes on with a socket that listens already, whoever made it: for [`Listen::on`](transport_core::Listen::on). Its
@@ -40,8 +43,13 @@ impl UnixTransport {
     ///
     /// When it is no Unix stream socket that listens.
     pub fn adopt(&self, socket: OwnedFd) -> Result<Box<dyn Listener>, TransportError> {
-        let adopted = UnixListener::adopt(socket, None, None, self.config.hold_process);
+        let adopted = UnixListener::adopt(socket, None, None, self.processes());
         Ok(Box::new(adopted.map_err(|error| TransportError::io("go on with a listening socket", error))?))
+    }
+
+    /// Where peers' processes are held, if they are.
+    fn processes(&self) -> Option<Arc<Processes>> {
+        self.config.hold_process.then(|| Arc::clone(&self.processes))
     }
 }
 
@@ -55,7 +63,7 @@ impl Transport for UnixTransport {
             access::mode(address)?; // it is for the listening side, but a wrong one is a mistake all the same
             let path = Place::of(address)?.to_path();
             let connected = connect(&path).await;
-            let established = connected.and_then(|stream| establish(stream, self.config.hold_process));
+            let established = connected.and_then(|stream| establish(stream, self.processes().as_deref()));
             established.map_err(|error| TransportError::io(format!("connect to {address}"), error))
         })
     }
@@ -67,7 +75,7 @@ impl Transport for UnixTransport {
         Box::pin(async move {
             let place = Place::of(address)?;
             let access = Access::of(address, &self.config)?;
-            let listener = UnixListener::bind(place, &access, self.config.hold_process, address.clone());
+            let listener = UnixListener::bind(place, &access, self.processes(), address.clone());
             let listener =
                 listener.map_err(|error| TransportError::io(format!("listen at {address}"), error))?;
             Ok(Box::new(listener) as Box<dyn Listener>)
@@ -85,7 +93,7 @@ impl Transport for UnixTransport {
         let Some(socket) = socket else {
             return Err(TransportError::address(address, SCHEME, "a socket belongs to it"));
         };
-        let taken = UnixListener::adopt(socket, Some(address.clone()), lock, self.config.hold_process)
+        let taken = UnixListener::adopt(socket, Some(address.clone()), lock, self.processes())
             .and_then(|listener| listener.listen_again().map(|()| listener));
         Ok(Box::new(taken.map_err(|error| TransportError::io(format!("take over {address}"), error))?))
     }
