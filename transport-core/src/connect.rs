@@ -221,6 +221,14 @@ pub enum ConnectError {
     Handshake(#[from] HandshakeError),
 }
 
+impl ConnectError {
+    /// Whether another attempt at the same address could succeed without anyone changing this program's settings: the table
+    /// in the docs of [`Client`].
+    pub fn mends_itself(&self) -> bool {
+        crate::client::mends_itself(self)
+    }
+}
+
 /// The settings contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

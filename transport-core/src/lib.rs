@@ -55,7 +55,9 @@ pub use client::{
     ClientSendError, ClientState, Disconnect, GaveUp,
 };
 pub use connect::{ConfigError, Connect, ConnectError};
-pub use connection::{Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderPermit};
+pub use connection::{
+    Broadcast, Connection, Cut, Permit, Receiver, RecvError, SendError, Sender, SenderGroup, SenderPermit,
+};
 pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};
 pub use events::{EventOrGap, EventSender, Events};
 pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};

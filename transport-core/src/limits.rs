@@ -40,6 +40,8 @@ pub struct Limits {
     /// connections as many again can be on their way to the kernel. An unsplit one writes from 128 KiB on. Default
     /// 128 KiB: more only costs cache.
     pub queued_out: usize,
+    /// As `queued_out`, in messages: of split connections only. Default: no limit.
+    pub queued_out_messages: usize,
     /// How long a write may make no progress at all before the connection counts as dead. Default 30 s.
     pub write_time: Duration,
     /// Silence after which the peer is asked for a sign of life; zero for never. Default 30 s.
@@ -69,6 +71,7 @@ impl Default for Limits {
             message: 16 << 20,
             parts: 1024,
             queued_out: 128 << 10,
+            queued_out_messages: usize::MAX,
             write_time: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
             dead_after: Duration::from_secs(90),
@@ -103,6 +106,7 @@ setters! {
     with_message sets message: usize;
     with_parts sets parts: usize;
     with_queued_out sets queued_out: usize;
+    with_queued_out_messages sets queued_out_messages: usize;
     with_write_time sets write_time: Duration;
     with_ping_after sets ping_after: Duration;
     with_dead_after sets dead_after: Duration;

@@ -130,6 +130,8 @@ pub(crate) enum Lent<'a> {
     /// Never empty.
     Slices(&'a [&'a [u8]]),
     Headed(&'a Headed<'a>),
+    /// Parts in front of another message. Those in front are never empty.
+    Behind(&'a [Bytes], &'a MessageRef<'a>),
 }
 
 /// A part that goes before a message that is lent already: the head of a call.
@@ -140,6 +142,12 @@ pub(crate) struct Headed<'a> {
 }
 
 impl<'a> MessageRef<'a> {
+    /// The same message with parts in front of it, such as the envelope of a request.
+    #[must_use]
+    pub fn behind(&'a self, envelope: &'a [Bytes]) -> MessageRef<'a> {
+        if envelope.is_empty() { *self } else { MessageRef(Lent::Behind(envelope, self)) }
+    }
+
     /// How many parts there are: at least one.
     pub fn part_count(&self) -> usize {
         match self.0 {
@@ -147,6 +155,7 @@ impl<'a> MessageRef<'a> {
             Lent::Parts(parts) => parts.len(),
             Lent::Slices(slices) => slices.len(),
             Lent::Headed(headed) => 1 + headed.rest.part_count(),
+            Lent::Behind(envelope, rest) => envelope.len() + rest.part_count(),
         }
     }
 
@@ -157,23 +166,20 @@ impl<'a> MessageRef<'a> {
             Lent::Parts(parts) => parts.iter().map(Bytes::len).sum(),
             Lent::Slices(slices) => slices.iter().map(|slice| slice.len()).sum(),
             Lent::Headed(headed) => headed.head.len() + headed.rest.byte_count(),
+            Lent::Behind(envelope, rest) => {
+                envelope.iter().map(Bytes::len).sum::<usize>() + rest.byte_count()
+            }
         }
     }
 
     /// The bytes of each part.
     pub fn parts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let (head, lent) = match self.0 {
-            Lent::Headed(headed) => (Some(headed.head), headed.rest.0),
-            lent => (None, lent),
-        };
-        let (slice, slices, parts): (Option<&'a [u8]>, &'a [&'a [u8]], &'a [Bytes]) = match lent {
-            Lent::Slice(slice) => (Some(slice), &[], &[]),
-            Lent::Slices(slices) => (None, slices, &[]),
-            Lent::Parts(parts) => (None, &[], parts),
-            Lent::Headed(_) => unreachable!("a message has one head at most"),
-        };
-        let slices = slices.iter().copied();
-        head.into_iter().chain(slice).chain(slices).chain(parts.iter().map(|part| &part[..]))
+        let mut rest = (self.part_count() > 0).then_some(*self);
+        std::iter::from_fn(move || {
+            let (first, others) = rest?.split_first();
+            rest = others;
+            Some(first)
+        })
     }
 
     /// The parts as [`Bytes`], unless the message is lent as plain slices: for an encoder that hands large parts to
@@ -181,7 +187,7 @@ impl<'a> MessageRef<'a> {
     pub fn shared_parts(&self) -> Option<&'a [Bytes]> {
         match self.0 {
             Lent::Parts(parts) => Some(parts),
-            Lent::Slice(_) | Lent::Slices(_) | Lent::Headed(_) => None,
+            Lent::Slice(_) | Lent::Slices(_) | Lent::Headed(_) | Lent::Behind(..) => None,
         }
     }
 
@@ -195,6 +201,10 @@ impl<'a> MessageRef<'a> {
                 let mut message: Message = std::iter::once(Bytes::copy_from_slice(headed.head)).collect();
                 message.parts.extend(headed.rest.to_message().parts);
                 message
+            }
+            Lent::Behind(envelope, rest) => {
+                let rest = rest.to_message().parts;
+                envelope.iter().cloned().chain(rest).collect()
             }
         }
     }
@@ -212,7 +222,11 @@ impl<'a> MessageRef<'a> {
                 (head, (!rest.is_empty()).then_some(MessageRef(Lent::Parts(rest))))
             }
             Lent::Headed(headed) => (headed.head, Some(headed.rest)),
-            Lent::Slices([]) | Lent::Parts([]) => unreachable!("a message has at least one part"),
+            Lent::Behind([head], rest) => (head, Some(*rest)),
+            Lent::Behind([head, others @ ..], rest) => (head, Some(MessageRef(Lent::Behind(others, rest)))),
+            Lent::Slices([]) | Lent::Parts([]) | Lent::Behind([], _) => {
+                unreachable!("a message has at least one part")
+            }
         }
     }
 }
@@ -285,6 +299,25 @@ mod tests {
         assert_eq!((lent.part_count(), lent.byte_count()), (2, 3));
         assert_eq!(lent.to_message(), message);
         assert_eq!(MessageRef::from("x").parts().collect::<Vec<_>>(), [b"x"]);
+    }
+
+    #[test]
+    fn an_envelope_goes_in_front() {
+        let envelope = [Bytes::from_static(b"id"), Bytes::new()];
+        let message: Message = ["a", "bc"].into_iter().collect();
+        for (lent, expected) in [
+            (MessageRef::from("x"), ["id", "", "x"].into_iter().collect::<Message>()),
+            (MessageRef::from(&message), ["id", "", "a", "bc"].into_iter().collect()),
+        ] {
+            let lent = lent.behind(&envelope);
+            assert_eq!(lent.to_message(), expected);
+            assert_eq!(
+                (lent.part_count(), lent.byte_count()),
+                (expected.part_count(), expected.byte_count())
+            );
+            assert!(lent.parts().eq(expected.parts()));
+        }
+        assert_eq!(MessageRef::from("x").behind(&[]).part_count(), 1);
     }
 
     #[test]

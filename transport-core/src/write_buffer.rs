@@ -74,6 +74,26 @@ impl WriteBuffer {
         &mut self.copied
     }
 
+    /// Appends what waits in another buffer: copies what it has copied, and shares what it shares.
+    pub(crate) fn append(&mut self, other: &WriteBuffer) {
+        let mut at = other.written;
+        for (place, bytes) in &other.shared {
+            self.put_slice(&other.copied[at..*place]);
+            self.shared_bytes += bytes.len();
+            self.shared.push_back((self.copied.len(), bytes.clone()));
+            at = *place;
+        }
+        self.put_slice(&other.copied[at..]);
+    }
+
+    /// Forgets what waits, and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.copied.clear();
+        self.written = 0;
+        self.shared.clear();
+        self.shared_bytes = 0;
+    }
+
     /// Copies everything that waits into one vector: for tests and for framings that wrap another.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());

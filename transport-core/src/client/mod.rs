@@ -37,6 +37,7 @@ pub use backoff::{Backoff, BackoffConfig};
 pub use config::ClientConfig;
 pub use error::{ClientEnd, ClientSendError, GaveUp};
 pub use events::{ClientEvent, ClientEvents, ClientState, Disconnect};
+pub(crate) use retry::mends_itself;
 
 /// A connection that comes back by itself.
 ///

@@ -10,7 +10,7 @@ use crate::transport::TransportError;
 
 /// Whether another attempt at the same address could succeed without anyone changing this program's settings: the table in
 /// the docs of [`Client`](super::Client).
-pub(super) fn mends_itself(error: &ConnectError) -> bool {
+pub(crate) fn mends_itself(error: &ConnectError) -> bool {
     match error {
         ConnectError::Address(_) | ConnectError::Scheme(_) | ConnectError::Config(_) => false,
         ConnectError::Transport(error) => transport_mends_itself(error),

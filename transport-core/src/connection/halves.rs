@@ -13,20 +13,18 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
-use tokio::sync::Notify;
 
-use super::alarm::now;
 use super::error::{RecvError, SendError};
+use super::group::{Broadcast, SenderGroup};
 use super::inbound::{Inbound, Link};
 use super::life::Life;
 use super::outbound::{Outbound, Writer};
 use super::{About, Connection, Pipe};
 use crate::claims::Claims;
 use crate::descriptors;
-use crate::framing::Control;
+use crate::framing::{Control, MessageEncoder};
 use crate::identity::Identity;
 use crate::message::{Message, MessageRef};
 use crate::transport::{BoxRead, BoxWrite, Source};
@@ -37,7 +35,7 @@ use crate::write_buffer::WriteBuffer;
 /// A message is handed over as a whole; messages of one `Sender` stay in their order.
 #[derive(Clone)]
 pub struct Sender {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The incoming half of a connection.
@@ -54,22 +52,25 @@ struct ReadEnd {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     about: Arc<About>,
     /// How many descriptors the peer takes with a message; 0 where none are passed.
     most_descriptors: usize,
     queue: Mutex<Queue>,
-    /// Notified whenever the flusher has taken the queue, has ended, or has failed.
-    progress: Notify,
+    /// Told whenever the flusher has taken the queue, has ended, or has failed.
+    group: SenderGroup,
 }
 
-struct Queue {
+pub(super) struct Queue {
     outbound: Outbound,
+    /// Where in the outgoing bytes each message begins that waits.
+    starts: Vec<u64>,
+    most_messages: usize,
     /// Absent while the flusher has them.
     out: Option<Out>,
-    /// When a write ended last.
-    last_write: Option<Instant>,
     error: Option<SendError>,
+    /// What was being written when writing failed.
+    unwritten: Option<Writing>,
 }
 
 /// What it takes to write.
@@ -77,25 +78,38 @@ struct Out {
     io: BoxWrite,
     writer: Writer,
     life: Life,
-    /// The buffer that is being written, while the queue's fills again.
-    writing: WriteBuffer,
+    /// What is being written, while the queue fills again.
+    writing: Writing,
 }
 
-/// A sender that comes this soon after the last write is not alone: its message waits for company.
-const BURST: Duration = Duration::from_micros(10);
+/// Bytes that are being written, and where in them messages begin.
+#[derive(Default)]
+struct Writing {
+    buffer: WriteBuffer,
+    starts: Vec<u64>,
+}
+
+/// An idle connection keeps room for so many messages' places.
+const KEEP_STARTS: usize = 64;
 
 /// The most that a sender writes by itself, while others wait for the lock.
 const INLINE_WRITE: usize = 64 << 10;
 
-pub(super) fn split(connection: Connection) -> (Sender, Receiver) {
+pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Receiver) {
     let most_descriptors = connection.most_descriptors();
     let Connection { inbound, pipe, about, spin: _ } = connection;
     let Pipe { stream, outbound, writer, life, receipts: _ } = pipe;
     let (read, write) = stream.into_split();
-    let out = Out { io: write, writer, life: life.share(), writing: WriteBuffer::new() };
-    let queue = Queue { outbound, out: Some(out), last_write: None, error: None };
-    let shared =
-        Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), progress: Notify::new() });
+    let out = Out { io: write, writer, life: life.share(), writing: Writing::default() };
+    let queue = Queue {
+        outbound,
+        starts: Vec::new(),
+        most_messages: about.queued_out_messages,
+        out: Some(out),
+        error: None,
+        unwritten: None,
+    };
+    let shared = Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), group });
     let left_over = !shared.lock().outbound.buffer.is_empty();
     if left_over {
         shared.start_flusher(&mut shared.lock());
@@ -132,10 +146,10 @@ impl Sender {
             let progress = {
                 let mut queue = self.shared.lock();
                 queue.check()?;
-                if !queue.outbound.is_full() {
+                if !queue.is_full() {
                     return self.shared.send(&mut queue, message);
                 }
-                self.shared.progress.notified()
+                self.shared.group.progress()
             };
             progress.await;
         }
@@ -153,7 +167,7 @@ impl Sender {
     ///
     /// Cancel-safe: nothing is queued until the permit is used.
     pub async fn reserve(&self) -> Result<SenderPermit<'_>, SendError> {
-        self.wait_until(|queue| !queue.outbound.is_full()).await?;
+        self.wait_until(|queue| !queue.is_full()).await?;
         Ok(SenderPermit { shared: &self.shared })
     }
 
@@ -194,7 +208,7 @@ impl Sender {
         })
         .await?;
         let Some(mut out) = out else { return Err(closed()) };
-        self.shared.progress.notify_waiters();
+        self.shared.group.wake();
         let time = self.shared.about.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
@@ -258,7 +272,7 @@ impl Sender {
                     return Ok(());
                 }
                 // Created under the lock, so that no progress falls in between.
-                self.shared.progress.notified()
+                self.shared.group.progress()
             };
             progress.await;
         }
@@ -288,7 +302,51 @@ impl SenderPermit<'_> {
 }
 
 impl Queue {
-    fn check(&self) -> Result<(), SendError> {
+    /// Whether a sender has to wait.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.outbound.is_full() || self.starts.len() >= self.most_messages
+    }
+
+    #[inline]
+    pub(super) fn encode(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
+        let start = self.outbound.buffer.end();
+        self.outbound.encode(message)?;
+        self.starts.push(start);
+        Ok(())
+    }
+
+    /// Queues a message that others get too.
+    pub(super) fn broadcast(&mut self, broadcast: &mut Broadcast<'_>) -> Result<(), SendError> {
+        let start = self.outbound.buffer.end();
+        let Outbound { encoder, buffer, .. } = &mut self.outbound;
+        broadcast.encode(&mut **encoder, buffer)?;
+        self.starts.push(start);
+        Ok(())
+    }
+
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether the stream has failed, or was closed.
+    pub(super) fn error(&self) -> Option<&SendError> {
+        self.error.as_ref()
+    }
+
+    /// The messages of which the stream has taken no byte; nothing more can be sent then.
+    pub(super) fn take_unsent(&mut self) -> Vec<Message> {
+        self.error.get_or_insert_with(closed);
+        let queued = Writing {
+            buffer: std::mem::take(&mut self.outbound.buffer),
+            starts: std::mem::take(&mut self.starts),
+        };
+        let unsent = self.unwritten.take().into_iter().chain([queued]);
+        unsent.flat_map(|writing| writing.unsent(&*self.outbound.encoder)).collect()
+    }
+
+    pub(super) fn check(&self) -> Result<(), SendError> {
         self.error.clone().map_or(Ok(()), Err)
     }
 
@@ -297,20 +355,48 @@ impl Queue {
     }
 }
 
+impl Writing {
+    fn unsent(&self, encoder: &dyn MessageEncoder) -> Vec<Message> {
+        let taken = self.buffer.taken();
+        let Some(first) = self.starts.iter().find(|start| **start >= taken) else { return Vec::new() };
+        let mut bytes = self.buffer.to_vec();
+        // As many bytes as wait in memory, so it is a usize.
+        bytes.drain(..usize::try_from(first - taken).unwrap_or(usize::MAX).min(bytes.len()));
+        encoder.recover(bytes)
+    }
+
+    fn release_memory(&mut self) {
+        self.buffer.release_memory();
+        if self.starts.capacity() > KEEP_STARTS {
+            self.starts = Vec::new();
+        }
+    }
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         // No panic leaves the queue half changed: encoders do not panic, and writes happen without the lock or
         // change nothing but the buffer's own state.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
-    fn send(self: &Arc<Self>, queue: &mut Queue, message: MessageRef<'_>) -> Result<(), SendError> {
-        queue.outbound.encode(message)?;
+    pub(super) fn send(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        message: MessageRef<'_>,
+    ) -> Result<(), SendError> {
+        queue.encode(message)?;
+        self.see_to_writing(queue);
+        queue.check()
+    }
+
+    /// Whatever was queued has a flusher, or gets one, or is written now.
+    #[inline]
+    pub(super) fn see_to_writing(self: &Arc<Self>, queue: &mut Queue) {
         if queue.out.is_some() {
             self.write_or_start_flusher(queue);
         }
-        queue.check()
     }
 
     fn send_control(self: &Arc<Self>, control: &Control) {
@@ -319,16 +405,14 @@ impl Shared {
             return;
         }
         queue.outbound.encode_control(control);
-        if queue.out.is_some() {
-            self.write_or_start_flusher(queue);
-        }
+        self.see_to_writing(queue);
     }
 
     /// A lone message is written at once by its sender; in a burst the flusher gathers.
     fn write_or_start_flusher(self: &Arc<Self>, queue: &mut Queue) {
-        let burst = queue.last_write.is_some_and(|last| now().duration_since(last) < BURST);
-        if !burst && queue.outbound.buffer.len() <= INLINE_WRITE && self.try_write(queue) {
-            queue.last_write = Some(now());
+        let alone = !self.group.is_burst();
+        if alone && queue.outbound.buffer.len() <= INLINE_WRITE && self.try_write(queue) {
+            self.group.written();
             return;
         }
         self.start_flusher(queue);
@@ -341,7 +425,10 @@ impl Shared {
         };
         let mut cx = Context::from_waker(Waker::noop());
         match writer.poll_flush(&mut queue.outbound.buffer, io, life, &mut cx) {
-            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Ok(())) => {
+                queue.starts.clear();
+                true
+            }
             Poll::Ready(Err(error)) => {
                 queue.error = Some(error);
                 true
@@ -350,15 +437,18 @@ impl Shared {
         }
     }
 
-    fn start_flusher(self: &Arc<Self>, queue: &mut Queue) {
+    pub(super) fn start_flusher(self: &Arc<Self>, queue: &mut Queue) {
         if let Some(out) = queue.out.take() {
             tokio::spawn(flush(Arc::clone(self), out));
         }
     }
 
-    fn fail(&self, error: SendError) {
-        self.lock().error.get_or_insert(error);
-        self.progress.notify_waiters();
+    fn fail(&self, error: SendError, unwritten: Writing) {
+        let mut queue = self.lock();
+        queue.error.get_or_insert(error);
+        queue.unwritten = Some(unwritten);
+        drop(queue);
+        self.group.wake();
     }
 }
 
@@ -384,14 +474,14 @@ impl Turn<'_> {
                 };
                 ready!(writer.poll_write_first(&mut bytes, write, life, cx))?;
                 // From here on the rest goes out, by the flusher if this future is dropped.
-                *writing = std::mem::take(&mut bytes);
+                writing.buffer = std::mem::take(&mut bytes);
             }
-            writer.poll_flush(writing, io, life, cx)
+            writer.poll_flush(&mut writing.buffer, io, life, cx)
         });
         let written = written.await;
         if let Err(error) = &written {
-            self.out = None;
-            self.shared.fail(error.clone());
+            let unwritten = self.out.take().map(|out| out.writing).unwrap_or_default();
+            self.shared.fail(error.clone(), unwritten);
         }
         written
     }
@@ -401,14 +491,14 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let Some(out) = self.out.take() else { return };
         let mut queue = self.shared.lock();
-        let left_over = !out.writing.is_empty() || !queue.outbound.buffer.is_empty();
+        let left_over = !out.writing.buffer.is_empty() || !queue.outbound.buffer.is_empty();
         queue.out = Some(out);
         // Without a runtime nobody writes any more.
         if left_over && tokio::runtime::Handle::try_current().is_ok() {
             self.shared.start_flusher(&mut queue);
         }
         drop(queue);
-        self.shared.progress.notify_waiters();
+        self.shared.group.wake();
     }
 }
 
@@ -417,22 +507,25 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
     loop {
         // What a turn left behind, and then what was queued.
         let Out { io, writer, life, writing } = &mut out;
-        if let Err(error) = poll_fn(|cx| writer.poll_flush(writing, io, life, cx)).await {
-            return shared.fail(error);
+        if let Err(error) = poll_fn(|cx| writer.poll_flush(&mut writing.buffer, io, life, cx)).await {
+            return shared.fail(error, out.writing);
         }
+        writing.starts.clear();
         {
             let mut queue = shared.lock();
             if queue.outbound.buffer.is_empty() {
                 out.writing.release_memory();
-                queue.last_write = Some(now());
+                shared.group.written();
                 queue.out = Some(out);
-                shared.progress.notify_waiters();
+                shared.group.wake();
                 return;
             }
-            std::mem::swap(&mut queue.outbound.buffer, &mut out.writing);
+            let Queue { outbound, starts, .. } = &mut *queue;
+            std::mem::swap(&mut outbound.buffer, &mut out.writing.buffer);
+            std::mem::swap(starts, &mut out.writing.starts);
         }
         // Room again: the senders fill the queue while this task writes.
-        shared.progress.notify_waiters();
+        shared.group.wake();
     }
 }
 

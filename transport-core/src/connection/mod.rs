@@ -4,6 +4,7 @@ mod alarm;
 mod arriving;
 mod driven;
 mod error;
+mod group;
 mod halves;
 mod inbound;
 mod life;
@@ -41,6 +42,7 @@ use receipts::Receipts;
 
 pub(crate) use alarm::{Alarm, after, now};
 pub use error::{Cut, RecvError, SendError};
+pub use group::{Broadcast, SenderGroup};
 pub use halves::{Receiver, Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
 pub(crate) use open::{Opened, Unopened, open};
@@ -104,9 +106,10 @@ struct About {
     claims: Claims,
     source: Source,
     protection: Protection,
-    /// The two limits that ending a connection needs; all of them would make each connection larger.
+    /// The limits that splitting and ending a connection need; all of them would make each connection larger.
     write_time: Duration,
     close_time: Duration,
+    queued_out_messages: usize,
 }
 
 impl About {
@@ -319,7 +322,7 @@ impl Connection {
 
     /// Splits the connection for use by different tasks; [`Sender`] can be cloned for many of them.
     pub fn split(self) -> (Sender, Receiver) {
-        halves::split(self)
+        halves::split(self, SenderGroup::new())
     }
 
     /// Ends the connection: writes everything queued, closes the outgoing direction and waits until the peer has
@@ -384,6 +387,7 @@ impl Connection {
             protection: complete.protection,
             write_time: limits.write_time,
             close_time: limits.close_time,
+            queued_out_messages: limits.queued_out_messages.max(1),
         };
         let outbound = Outbound::new(complete.halves.encoder, limits);
         // Spinning reads the socket itself, which would drop descriptors.

@@ -141,6 +141,18 @@ pub trait MessageEncoder: Send {
     /// When this framing cannot carry the message; `out` is as it was then.
     fn encode(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), UnencodableError>;
 
+    /// Encoders that give the same name here encode a message to the same bytes, so that one can do it for all; `None`,
+    /// the default, when the bytes are this encoder's alone.
+    fn encoding(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The whole messages in bytes that this encoder has written and that were not sent, control events left out; none,
+    /// the default, when it cannot tell.
+    fn recover(&self, _bytes: Vec<u8>) -> Vec<Message> {
+        Vec::new()
+    }
+
     /// Appends a control event; a framing that has none writes nothing.
     fn encode_control(&mut self, _control: &Control, _out: &mut WriteBuffer) {}
 }

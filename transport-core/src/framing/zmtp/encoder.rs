@@ -1,11 +1,12 @@
 //! Messages and control events to frames.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+use smallvec::SmallVec;
 
 use super::command;
-use super::frame::{COMMAND, MORE, put_header};
+use super::frame::{COMMAND, Header, MORE, put_header};
 use crate::framing::{Control, MessageEncoder, Sealed, Sealer, UnencodableError};
-use crate::message::{Lent, MessageRef};
+use crate::message::{Lent, Message, MessageRef};
 use crate::write_buffer::WriteBuffer;
 
 pub(super) struct ZmtpEncoder {
@@ -35,9 +36,38 @@ impl MessageEncoder for ZmtpEncoder {
                 put_slice(MORE, headed.head, out);
                 return self.encode(headed.rest, out);
             }
+            Lent::Behind(envelope, rest) => {
+                envelope.iter().for_each(|part| put_part(MORE, part, out));
+                return self.encode(*rest, out);
+            }
             Lent::Parts([]) | Lent::Slices([]) => return Err(no_part()),
         }
         Ok(())
+    }
+
+    fn encoding(&self) -> Option<&'static str> {
+        let common = self.sealer.is_none() && !self.subscription_commands;
+        common.then_some("ZMTP 3")
+    }
+
+    fn recover(&self, bytes: Vec<u8>) -> Vec<Message> {
+        let (mut messages, mut parts) = (Vec::new(), SmallVec::new());
+        let mut rest = Bytes::from(bytes);
+        while let Some(header) = Header::read(&rest).filter(|_| self.sealer.is_none()) {
+            let Ok(body) = usize::try_from(header.body) else { break };
+            if rest.len() < header.length + body {
+                break;
+            }
+            rest.advance(header.length);
+            let body = rest.split_to(body);
+            if header.flags & COMMAND == 0 {
+                parts.push(body);
+                if header.flags & MORE == 0 {
+                    messages.push(Message::from_small_vec(std::mem::take(&mut parts)));
+                }
+            }
+        }
+        messages
     }
 
     fn encode_control(&mut self, control: &Control, out: &mut WriteBuffer) {
@@ -163,5 +193,21 @@ mod tests {
                 .unwrap();
             assert_eq!(out.to_vec(), encode(&message));
         }
+    }
+
+    #[test]
+    fn messages_are_recovered_from_what_was_encoded_without_commands() {
+        let mut encoder = ZmtpEncoder { sealer: None, subscription_commands: false };
+        let mut out = WriteBuffer::new();
+        let messages: [Message; 3] = [
+            Message::from("a"),
+            [vec![1; 300], vec![]].into_iter().collect(),
+            Message::from(vec![2; 20_000]),
+        ];
+        for message in &messages {
+            encoder.encode(message.into(), &mut out).unwrap();
+            encoder.encode_control(&Control::Pong { context: Bytes::new() }, &mut out);
+        }
+        assert_eq!(encoder.recover(out.to_vec()), messages);
     }
 }

@@ -1,0 +1,268 @@
+//! Sending through many connections at once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+
+use super::Connection;
+use super::alarm::now;
+use super::error::SendError;
+use super::halves::{Receiver, Sender};
+use crate::framing::{MessageEncoder, UnencodableError};
+use crate::message::{Message, MessageRef};
+use crate::write_buffer::WriteBuffer;
+
+/// Connections whose [`Sender`]s are used together, as by a socket that spreads its messages over many peers.
+///
+/// One task can wait for room at any of them, and a burst is noticed although each single one gets few of its messages.
+///
+/// # Examples
+///
+/// ```
+/// # use transport_core::{Connection, Receiver, SendError, Sender, SenderGroup};
+/// struct Spreader {
+///     group: SenderGroup,
+///     senders: Vec<Sender>,
+/// }
+///
+/// impl Spreader {
+///     fn add(&mut self, connection: Connection) -> Receiver {
+///         let (sender, receiver) = connection.split_into(&self.group);
+///         self.senders.push(sender);
+///         receiver
+///     }
+///
+///     /// Sends to whoever has room first.
+///     async fn send(&self, message: &[u8]) -> Result<(), SendError> {
+///         loop {
+///             let progress = self.group.progress();
+///             for sender in &self.senders {
+///                 if sender.try_send(message)? {
+///                     return Ok(());
+///                 }
+///             }
+///             progress.await;
+///         }
+///     }
+/// }
+/// ```
+#[derive(Clone)]
+pub struct SenderGroup {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// Notified whenever a flusher has taken a queue, has ended, or has failed.
+    progress: Arc<Notify>,
+    start: Instant,
+    /// When a write ended last, in nanoseconds since the start; 0 for never.
+    last_write: AtomicU64,
+}
+
+/// A sender that comes so many nanoseconds after the last write is not alone: its message waits for company.
+const BURST: u64 = 10_000;
+
+impl SenderGroup {
+    /// A group without connections yet.
+    pub fn new() -> SenderGroup {
+        let (progress, start) = (Arc::new(Notify::new()), now());
+        SenderGroup { shared: Arc::new(Shared { progress, start, last_write: AtomicU64::new(0) }) }
+    }
+
+    /// Ready when any of the senders may have got room, has written everything, or has failed, after this call.
+    ///
+    /// Call it first, then look, and only then wait: so that nothing falls in between.
+    pub fn progress(&self) -> OwnedNotified {
+        Arc::clone(&self.shared.progress).notified_owned()
+    }
+
+    /// Wakes everyone who waits for progress: something else has changed that they should look at.
+    pub fn wake(&self) {
+        self.shared.progress.notify_waiters();
+    }
+
+    /// Whether a message comes so soon after the last write that others will follow.
+    pub(super) fn is_burst(&self) -> bool {
+        let last = self.shared.last_write.load(Ordering::Relaxed);
+        last != 0 && self.nanoseconds().saturating_sub(last) < BURST
+    }
+
+    pub(super) fn written(&self) {
+        self.shared.last_write.store(self.nanoseconds(), Ordering::Relaxed);
+    }
+
+    fn nanoseconds(&self) -> u64 {
+        // 0 stands for never.
+        let since = now().saturating_duration_since(self.shared.start).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+impl Default for SenderGroup {
+    fn default() -> SenderGroup {
+        SenderGroup::new()
+    }
+}
+
+impl fmt::Debug for SenderGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SenderGroup")
+    }
+}
+
+/// A message for many connections, encoded once for all that encode it to the same bytes.
+///
+/// # Examples
+///
+/// ```
+/// # use transport_core::{Broadcast, SendError, Sender, WriteBuffer};
+/// fn publish(senders: &[Sender], message: &[u8], scratch: &mut WriteBuffer) -> Result<usize, SendError> {
+///     let mut broadcast = Broadcast::new(message, scratch);
+///     let mut dropped = 0;
+///     for sender in senders {
+///         if !sender.try_broadcast(&mut broadcast)? {
+///             dropped += 1;
+///         }
+///     }
+///     Ok(dropped)
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Broadcast<'a> {
+    message: MessageRef<'a>,
+    encoded: &'a mut WriteBuffer,
+    /// The encoding in which `encoded` has the message; `None` while it is empty.
+    encoding: Option<&'static str>,
+}
+
+impl<'a> Broadcast<'a> {
+    /// A message to send through many; `scratch` is room for its bytes, to be used again for the next one.
+    pub fn new(message: impl Into<MessageRef<'a>>, scratch: &'a mut WriteBuffer) -> Broadcast<'a> {
+        scratch.clear();
+        Broadcast { message: message.into(), encoded: scratch, encoding: None }
+    }
+}
+
+impl Broadcast<'_> {
+    /// Appends the message to what goes out of a connection.
+    pub(super) fn encode(
+        &mut self,
+        encoder: &mut dyn MessageEncoder,
+        out: &mut WriteBuffer,
+    ) -> Result<(), UnencodableError> {
+        let encoding = encoder.encoding();
+        if encoding.is_none() || (self.encoding.is_some() && self.encoding != encoding) {
+            return encoder.encode(self.message, out);
+        }
+        if self.encoding.is_none() {
+            encoder.encode(self.message, self.encoded)?;
+            self.encoding = encoding;
+        }
+        out.append(self.encoded);
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// As [`split`](Connection::split), with a sender that belongs to `group`.
+    pub fn split_into(self, group: &SenderGroup) -> (Sender, Receiver) {
+        super::halves::split(self, group.clone())
+    }
+}
+
+impl Sender {
+    /// Sends a message if there is room in the queue for it; false when there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    #[inline]
+    pub fn try_send<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<bool, SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        if queue.is_full() {
+            return Ok(false);
+        }
+        self.shared.send(&mut queue, message.into())?;
+        Ok(true)
+    }
+
+    /// Sends messages as long as there is room, and tells how many it was.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`]; none was sent when the connection is of no more use, and those before the message that cannot
+    /// be encoded were.
+    pub fn try_send_each<'m>(
+        &self,
+        messages: impl Iterator<Item = MessageRef<'m>>,
+    ) -> Result<usize, SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        let mut sent = 0;
+        for message in messages {
+            if queue.is_full() {
+                break;
+            }
+            if let Err(error) = queue.encode(message) {
+                self.shared.see_to_writing(&mut queue);
+                return Err(error);
+            }
+            sent += 1;
+        }
+        self.shared.see_to_writing(&mut queue);
+        Ok(sent)
+    }
+
+    /// Sends a message without regard to the queue's limit: for what is little and must not wait, such as a
+    /// subscription.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn send_now<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        self.shared.send(&mut queue, message.into())
+    }
+
+    /// Sends a message that many get, if there is room for it; false when there is none.
+    ///
+    /// It is never written by the caller itself, who has others to serve.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn try_broadcast(&self, broadcast: &mut Broadcast<'_>) -> Result<bool, SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        if queue.is_full() {
+            return Ok(false);
+        }
+        queue.broadcast(broadcast)?;
+        self.shared.start_flusher(&mut queue);
+        Ok(true)
+    }
+
+    /// Why nothing more can be sent, if so.
+    pub fn error(&self) -> Option<SendError> {
+        self.shared.lock().error().cloned()
+    }
+
+    /// The messages that were sent and of which the stream has taken no byte, after it has failed or the connection has
+    /// ended: to send them on another one. Nothing more can be sent on this one.
+    ///
+    /// A framing that cannot tell, and one that is sealed, gives none.
+    pub fn take_unsent(&self) -> Vec<Message> {
+        self.shared.lock().take_unsent()
+    }
+
+    /// How many messages wait that have not been taken for writing.
+    pub fn queued(&self) -> usize {
+        self.shared.lock().len()
+    }
+}
