@@ -15,6 +15,7 @@
 mod bounded;
 mod openssl;
 mod peer;
+mod program;
 mod python;
 mod pyzmq;
 mod skip;
@@ -24,6 +25,7 @@ mod wiretap;
 pub use bounded::bounded;
 pub use openssl::{Openssl, OpensslPeer};
 pub use peer::Peer;
+pub use program::has_program;
 pub use python::Python;
 pub use pyzmq::Pyzmq;
 pub use skip::skip;
