@@ -138,9 +138,9 @@ impl Connect {
             policy: self.policy,
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
+            spin: self.spin,
         };
-        let connector =
-            Connector { transports: self.transports, handshake: Arc::new(handshake), spin: self.spin };
+        let connector = Connector { transports: self.transports, handshake: Arc::new(handshake) };
         connector.check(&address)?;
         Ok((address, connector))
     }
@@ -150,7 +150,6 @@ impl Connect {
 pub(crate) struct Connector {
     transports: Transports,
     handshake: Arc<HandshakeConfig>,
-    spin: Duration,
 }
 
 impl Connector {
@@ -169,7 +168,7 @@ impl Connector {
         let opened = open(connected?, &self.handshake, deadline, std::future::ready(Life::default()))
             .await
             .map_err(|unopened| unopened.error)?;
-        Ok(Connection::new(opened, limits, self.spin))
+        Ok(Connection::new(opened, &self.handshake))
     }
 }
 

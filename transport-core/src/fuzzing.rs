@@ -60,6 +60,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
         policy: Policy::danger_anyone(),
         limits: limits.clone(),
         danger_plaintext: true,
+        spin: Duration::ZERO,
     };
     let now = Instant::now();
     let evidence = Evidence::new(Protection::Loopback);

@@ -112,9 +112,8 @@ impl Listen {
     ///
     /// See [`ListenError`].
     pub async fn start(self) -> Result<Server, ListenError> {
-        let spin = self.spin;
         let (listener, config) = self.prepare().await?;
-        Ok(Server::start(listener, config, spin))
+        Ok(Server::start(listener, config))
     }
 
     /// As [`start`](Listen::start), but hands over the byte streams below messages.
@@ -164,6 +163,7 @@ impl Listen {
             policy: self.policy,
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
+            spin: self.spin,
         };
         Ok((listener, config))
     }

@@ -19,12 +19,18 @@ pub struct WriteBuffer {
     copied: Vec<u8>,
     /// How much of `copied` has been written. Invariant: at most the place of the first shared part.
     written: usize,
-    /// Shared parts with their places in `copied`, in ascending order.
-    shared: VecDeque<(usize, Bytes)>,
-    /// The bytes in `shared`.
-    shared_bytes: usize,
+    /// Present while there are any, and a little longer: most connections never send a large part.
+    shared: Option<Box<Shared>>,
     /// All bytes that were ever written: a connection's client tells by it which messages were.
     taken: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Shared parts with their places in `copied`, in ascending order.
+    parts: VecDeque<(usize, Bytes)>,
+    /// The bytes in `parts`.
+    bytes: usize,
 }
 
 /// From this size on, sharing a part by reference is cheaper than copying it.
@@ -38,12 +44,12 @@ impl WriteBuffer {
 
     /// The bytes that wait.
     pub fn len(&self) -> usize {
-        self.copied.len() - self.written + self.shared_bytes
+        self.copied.len() - self.written + self.shared.as_ref().map_or(0, |shared| shared.bytes)
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.written == self.copied.len() && self.shared.is_empty()
+        self.written == self.copied.len() && self.shared().is_empty()
     }
 
     /// Appends a copy of `bytes`.
@@ -64,8 +70,9 @@ impl WriteBuffer {
         if bytes.len() < SHARE_FROM {
             self.put_slice(bytes);
         } else {
-            self.shared_bytes += bytes.len();
-            self.shared.push_back((self.copied.len(), bytes.clone()));
+            let shared = self.shared.get_or_insert_default();
+            shared.bytes += bytes.len();
+            shared.parts.push_back((self.copied.len(), bytes.clone()));
         }
     }
 
@@ -98,7 +105,7 @@ impl WriteBuffer {
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
         let mut at = self.written;
-        for (place, bytes) in &self.shared {
+        for (place, bytes) in self.shared() {
             all.extend_from_slice(&self.copied[at..*place]);
             all.extend_from_slice(bytes);
             at = *place;
@@ -109,7 +116,7 @@ impl WriteBuffer {
 
     /// The waiting bytes as one slice, when no shared part is among them.
     pub(crate) fn as_single_slice(&self) -> Option<&[u8]> {
-        self.shared.is_empty().then(|| &self.copied[self.written..])
+        self.shared().is_empty().then(|| &self.copied[self.written..])
     }
 
     /// Fills `slices` with what waits, in order, and returns how many were used.
@@ -117,7 +124,7 @@ impl WriteBuffer {
         let mut used = 0;
         let mut at = self.written;
         let end = (self.copied.len(), &[][..]);
-        let places = self.shared.iter().map(|(place, bytes)| (*place, &bytes[..])).chain([end]);
+        let places = self.shared().iter().map(|(place, bytes)| (*place, &bytes[..])).chain([end]);
         for (place, bytes) in places {
             for slice in [&self.copied[at..place], bytes] {
                 if slice.is_empty() {
@@ -149,17 +156,18 @@ impl WriteBuffer {
         debug_assert!(count <= self.len(), "no more can have been written than waited");
         self.taken += count as u64;
         while count > 0 {
-            let place = self.shared.front().map_or(self.copied.len(), |(place, _)| *place);
+            let place = self.shared().front().map_or(self.copied.len(), |(place, _)| *place);
             let step = count.min(place - self.written);
             self.written += step;
             count -= step;
-            if let Some((_, bytes)) = self.shared.front_mut().filter(|_| count > 0) {
+            let Some(shared) = self.shared.as_mut().filter(|_| count > 0) else { continue };
+            if let Some((_, bytes)) = shared.parts.front_mut() {
                 let step = count.min(bytes.len());
                 let _written = bytes.split_to(step);
-                self.shared_bytes -= step;
+                shared.bytes -= step;
                 count -= step;
                 if bytes.is_empty() {
-                    self.shared.pop_front();
+                    shared.parts.pop_front();
                 }
             }
         }
@@ -171,10 +179,17 @@ impl WriteBuffer {
 
     /// Gives large memory back, once nothing waits.
     pub(crate) fn release_memory(&mut self) {
-        if self.is_empty() && self.copied.capacity() > KEEP_WHEN_IDLE {
-            self.copied = Vec::new();
-            self.shared = VecDeque::new();
+        if self.is_empty() {
+            self.shared = None;
+            if self.copied.capacity() > KEEP_WHEN_IDLE {
+                self.copied = Vec::new();
+            }
         }
+    }
+
+    fn shared(&self) -> &VecDeque<(usize, Bytes)> {
+        const NONE: &VecDeque<(usize, Bytes)> = &VecDeque::new();
+        self.shared.as_ref().map_or(NONE, |shared| &shared.parts)
     }
 }
 

@@ -71,6 +71,6 @@ impl Connection {
 
     /// How long a peer gets to end: see [`Limits::close_time`](crate::Limits::close_time).
     pub(crate) fn close_time(&self) -> std::time::Duration {
-        self.about.close_time
+        self.about.config.limits.close_time
     }
 }

@@ -97,14 +97,14 @@ const INLINE_WRITE: usize = 64 << 10;
 
 pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Receiver) {
     let most_descriptors = connection.most_descriptors();
-    let Connection { inbound, pipe, about, spin: _ } = connection;
+    let Connection { inbound, pipe, about } = connection;
     let Pipe { stream, outbound, writer, life, receipts: _ } = pipe;
     let (read, write) = stream.into_split();
     let out = Out { io: write, writer, life: life.share(), writing: Writing::default() };
     let queue = Queue {
         outbound,
         starts: Vec::new(),
-        most_messages: about.queued_out_messages,
+        most_messages: about.config.limits.queued_out_messages.max(1),
         out: Some(out),
         error: None,
         unwritten: None,
@@ -209,7 +209,7 @@ impl Sender {
         .await?;
         let Some(mut out) = out else { return Err(closed()) };
         self.shared.group.wake();
-        let time = self.shared.about.write_time;
+        let time = self.shared.about.config.limits.write_time;
         let shut = tokio::time::timeout(time, out.io.shutdown()).await;
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
     }

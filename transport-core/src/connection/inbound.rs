@@ -88,6 +88,8 @@ impl Inbound {
         input: BytesMut,
         descriptors: Option<usize>,
     ) -> Inbound {
+        // The buffer of the handshake is of no use any more, but for what it holds.
+        let input = if input.is_empty() { BytesMut::new() } else { input };
         let arriving = descriptors.map(|limit| Box::new(Arriving::new(limit, input.len())));
         Inbound {
             decoder,

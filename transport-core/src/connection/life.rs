@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
@@ -19,20 +19,14 @@ pub(crate) struct Life {
 struct Member {
     registry: Arc<Registry>,
     id: u64,
-    orders: Arc<Orders>,
-    /// Keeps the connection's place under the listener's cap.
-    _place: OwnedSemaphorePermit,
-}
-
-/// What a server tells one connection.
-#[derive(Default)]
-struct Orders {
-    /// One of the constants below; only ever grows.
+    /// What the server tells it: one of the constants below; only ever grows.
     order: AtomicU8,
     /// Bytes that arrived and were not yet received by the application.
     unread: AtomicUsize,
     receiver: AtomicWaker,
     sender: AtomicWaker,
+    /// Keeps the connection's place under the listener's cap.
+    _place: OwnedSemaphorePermit,
 }
 
 // 0: go on.
@@ -52,7 +46,7 @@ pub(crate) struct Registry {
 struct Members {
     next: u64,
     /// In their order of coming, so that orders reach them in the same order in every run of a simulation.
-    orders: BTreeMap<u64, Arc<Orders>>,
+    open: BTreeMap<u64, Weak<Member>>,
     /// The order that late comers get.
     order: u8,
 }
@@ -68,14 +62,22 @@ impl Registry {
         let mut members = self.lock();
         let id = members.next;
         members.next += 1;
-        let orders = Arc::new(Orders { order: AtomicU8::new(members.order), ..Orders::default() });
-        members.orders.insert(id, Arc::clone(&orders));
-        Life { member: Some(Arc::new(Member { registry: Arc::clone(self), id, orders, _place: place })) }
+        let member = Arc::new(Member {
+            registry: Arc::clone(self),
+            id,
+            order: AtomicU8::new(members.order),
+            unread: AtomicUsize::new(0),
+            receiver: AtomicWaker::new(),
+            sender: AtomicWaker::new(),
+            _place: place,
+        });
+        members.open.insert(id, Arc::downgrade(&member));
+        Life { member: Some(member) }
     }
 
     /// How many connections there are.
     pub(crate) fn count(&self) -> usize {
-        self.lock().orders.len()
+        self.lock().open.len()
     }
 
     /// Asks all connections to end: their `recv` yields no more messages than have arrived.
@@ -102,14 +104,20 @@ impl Registry {
     fn order_all(&self, order: u8) {
         let mut members = self.lock();
         members.order = order;
-        members.orders.values().for_each(|orders| orders.give(order));
+        let open = members.open();
+        // One that ends meanwhile takes the lock when it is dropped here.
+        drop(members);
+        open.iter().for_each(|member| member.give(order));
     }
 
     /// The budget of unread bytes is used up: whoever holds most gives way.
     fn close_fullest(&self) {
+        // Outlives the lock, which one that ends meanwhile takes when it is dropped here.
+        let open;
         let members = self.lock();
-        let open = members.orders.values().filter(|orders| orders.order.load(Ordering::Relaxed) <= DRAIN);
-        if let Some(fullest) = open.max_by_key(|orders| orders.unread.load(Ordering::Relaxed)) {
+        open = members.open();
+        let candidates = open.iter().filter(|member| member.order.load(Ordering::Relaxed) <= DRAIN);
+        if let Some(fullest) = candidates.max_by_key(|member| member.unread.load(Ordering::Relaxed)) {
             // Its bytes count as given back at once, or the next in line would have to go too.
             self.unread.fetch_sub(fullest.unread.swap(0, Ordering::Relaxed), Ordering::Relaxed);
             fullest.give(CUT_UNREAD);
@@ -122,7 +130,13 @@ impl Registry {
     }
 }
 
-impl Orders {
+impl Members {
+    fn open(&self) -> Vec<Arc<Member>> {
+        self.open.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Member {
     fn give(&self, order: u8) {
         self.order.fetch_max(order, Ordering::AcqRel);
         self.receiver.wake();
@@ -140,8 +154,8 @@ impl Orders {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.registry.lock().orders.remove(&self.id);
-        self.registry.unread.fetch_sub(self.orders.unread.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.registry.lock().open.remove(&self.id);
+        self.registry.unread.fetch_sub(self.unread.load(Ordering::Relaxed), Ordering::Relaxed);
         self.registry.left.notify_waiters();
     }
 }
@@ -154,36 +168,37 @@ impl Life {
 
     /// Whether the connection must close now; otherwise the receiving task is woken when it must.
     pub(crate) fn poll_cut_for_recv(&self, cx: &mut Context<'_>) -> Option<Cut> {
-        let orders = &self.member.as_ref()?.orders;
-        orders.receiver.register(cx.waker());
-        orders.cut()
+        let member = self.member.as_ref()?;
+        member.receiver.register(cx.waker());
+        member.cut()
     }
 
     /// As [`poll_cut_for_recv`](Life::poll_cut_for_recv), for the sending task.
     pub(crate) fn poll_cut_for_send(&self, cx: &mut Context<'_>) -> Option<Cut> {
-        let orders = &self.member.as_ref()?.orders;
-        orders.sender.register(cx.waker());
-        orders.cut()
+        let member = self.member.as_ref()?;
+        member.sender.register(cx.waker());
+        member.cut()
     }
 
     /// Whether the connection must close now.
     pub(super) fn cut(&self) -> Option<Cut> {
-        self.member.as_ref()?.orders.cut()
+        self.member.as_ref()?.cut()
     }
 
     /// Whether the server asked for an end.
     pub(super) fn is_draining(&self) -> bool {
-        self.member.as_ref().is_some_and(|member| member.orders.order.load(Ordering::Acquire) >= DRAIN)
+        self.member.as_ref().is_some_and(|member| member.order.load(Ordering::Acquire) >= DRAIN)
     }
 
     /// Tells how many bytes arrived here and were not yet received by the application; the answer says whether the
     /// connection must close now.
     pub(super) fn set_unread(&self, unread: usize) -> Option<Cut> {
-        let Member { registry, orders, .. } = &**self.member.as_ref()?;
-        if let Some(cut) = orders.cut() {
+        let member = self.member.as_ref()?;
+        let registry = &member.registry;
+        if let Some(cut) = member.cut() {
             return Some(cut); // its bytes have been given back
         }
-        let before = orders.unread.swap(unread, Ordering::Relaxed);
+        let before = member.unread.swap(unread, Ordering::Relaxed);
         let total = &registry.unread;
         if unread <= before {
             total.fetch_sub(before - unread, Ordering::Relaxed);
@@ -192,7 +207,7 @@ impl Life {
         {
             registry.close_fullest();
         }
-        orders.cut()
+        member.cut()
     }
 }
 

@@ -20,7 +20,6 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
@@ -30,6 +29,7 @@ use crate::claims::Claims;
 use crate::descriptors;
 use crate::evidence::Protection;
 use crate::framing::{Control, FramedCodec, Halves};
+use crate::handshake::HandshakeConfig;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::message::{Message, MessageRef};
@@ -87,7 +87,6 @@ pub struct Connection {
     inbound: Inbound,
     pipe: Pipe,
     about: Arc<About>,
-    spin: Duration,
 }
 
 /// The stream and what goes out through it.
@@ -106,10 +105,7 @@ struct About {
     claims: Claims,
     source: Source,
     protection: Protection,
-    /// The limits that splitting and ending a connection need; all of them would make each connection larger.
-    write_time: Duration,
-    close_time: Duration,
-    queued_out_messages: usize,
+    config: Arc<HandshakeConfig>,
 }
 
 impl About {
@@ -154,8 +150,12 @@ impl Connection {
     /// Cancel-safe: the message goes out as a whole or not at all. What was queued when the future was dropped goes
     /// out with the next `send`, `flush` or `recv`.
     pub async fn send(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
-        self.feed(message).await?;
-        self.flush().await
+        // Not by `feed` and `flush`: their futures would be parts of this one, and so of every task that sends.
+        if self.pipe.outbound.is_worth_a_write() {
+            poll_fn(|cx| self.pipe.poll_drain(cx)).await?;
+        }
+        self.pipe.outbound.encode(message.into())?;
+        poll_fn(|cx| self.pipe.poll_flush(cx)).await
     }
 
     /// Queues a message; writes only when 128 KiB have gathered. End a batch with [`flush`](Connection::flush).
@@ -215,10 +215,11 @@ impl Connection {
     /// Cancel-safe.
     #[inline]
     pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        match self.inbound.try_recv(&mut self.pipe)? {
-            Some(received) => Ok(received),
-            None => self.recv_slowly().await,
+        // Not a `match`: what it looks at would be kept while this waits, and make every task that receives larger.
+        if let Some(received) = self.inbound.try_recv(&mut self.pipe)? {
+            return Ok(received);
         }
+        self.recv_slowly().await
     }
 
     /// Receives up to `max` messages that have arrived, appending them to `messages`; waits for the first one.
@@ -340,7 +341,7 @@ impl Connection {
     /// Not cancel-safe: the connection is dropped with the future.
     pub async fn close(mut self) -> Result<(), SendError> {
         self.flush().await?;
-        let About { write_time, close_time, .. } = *self.about;
+        let Limits { write_time, close_time, .. } = self.about.config.limits;
         let shut = tokio::time::timeout(write_time, self.pipe.stream.shutdown());
         shut.await.map_err(|_| SendError::Stalled(write_time))??;
         // Closing a socket with unread bytes in it resets it, and the peer may lose what was sent last.
@@ -378,36 +379,33 @@ impl Connection {
         Framed::from_parts(parts)
     }
 
-    pub(crate) fn new(opened: Opened, limits: &Limits, spin: Duration) -> Connection {
-        let Opened { stream, complete, source, input, life } = opened;
+    pub(crate) fn new(opened: Opened, config: &Arc<HandshakeConfig>) -> Connection {
+        let Opened { stream, mut complete, source, input, life } = opened;
+        let limits = &config.limits;
+        complete.claims.shrink_to_fit();
         let about = About {
             identity: complete.identity,
             claims: complete.claims,
             source,
             protection: complete.protection,
-            write_time: limits.write_time,
-            close_time: limits.close_time,
-            queued_out_messages: limits.queued_out_messages.max(1),
+            config: Arc::clone(config),
         };
         let outbound = Outbound::new(complete.halves.encoder, limits);
-        // Spinning reads the socket itself, which would drop descriptors.
-        let spin = if complete.descriptors.is_some() { Duration::ZERO } else { spin };
         Connection {
             inbound: Inbound::new(complete.halves.decoder, input, complete.descriptors),
             pipe: Pipe { stream, outbound, writer: Writer::new(limits), life, receipts: None },
             about: Arc::new(about),
-            spin,
         }
     }
 
     #[cold]
     async fn make_room(&mut self) -> Result<(), SendError> {
-        let Pipe { stream, outbound, writer, life, .. } = &mut self.pipe;
-        poll_fn(|cx| writer.poll_drain(&mut outbound.buffer, stream, life, cx)).await
+        poll_fn(|cx| self.pipe.poll_drain(cx)).await
     }
 
     async fn recv_slowly(&mut self) -> Result<Option<Message>, RecvError> {
-        if !self.spin.is_zero() {
+        // Spinning reads the socket itself, which would drop descriptors.
+        if !self.about.config.spin.is_zero() && !self.inbound.takes_descriptors() {
             self.spin();
         }
         poll_fn(|cx| self.inbound.poll_recv(&mut self.pipe, cx)).await
@@ -416,12 +414,16 @@ impl Connection {
     #[cold]
     fn spin(&mut self) {
         if let Some(socket) = self.pipe.stream.plain_socket() {
-            self.inbound.spin(socket, self.spin, &self.pipe.life);
+            self.inbound.spin(socket, self.about.config.spin, &self.pipe.life);
         }
     }
 }
 
 impl Pipe {
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.writer.poll_drain(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.writer.poll_flush(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
     }

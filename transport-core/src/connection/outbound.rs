@@ -66,16 +66,20 @@ impl Outbound {
 /// Writes buffers out, and notices a peer that takes nothing.
 pub(super) struct Writer {
     write_time: Duration,
-    /// Since when the stream has taken no byte although some waited.
-    stalled: Option<Instant>,
-    alarm: Alarm,
+    /// Present while the stream takes no byte although some wait.
+    stall: Option<Box<Stall>>,
     /// The stream may hold bytes that were written since it was flushed last: one that encrypts gathers.
     unflushed: bool,
 }
 
+struct Stall {
+    since: Instant,
+    alarm: Alarm,
+}
+
 impl Writer {
     pub(super) fn new(limits: &Limits) -> Writer {
-        Writer { write_time: limits.write_time, stalled: None, alarm: Alarm::default(), unflushed: false }
+        Writer { write_time: limits.write_time, stall: None, unflushed: false }
     }
 
     /// Writes until the buffer is empty, and flushes the stream.
@@ -149,15 +153,16 @@ impl Writer {
     ) -> Poll<Result<T, SendError>> {
         match poll {
             Poll::Ready(result) => {
-                self.stalled = None;
+                self.stall = None;
                 Poll::Ready(result.map_err(SendError::from))
             }
             Poll::Pending => {
                 if let Some(cut) = life.poll_cut_for_send(cx) {
                     return Poll::Ready(Err(SendError::Cut(cut)));
                 }
-                let since = *self.stalled.get_or_insert_with(now);
-                match self.alarm.poll(since.checked_add(self.write_time), cx) {
+                let new = || Box::new(Stall { since: now(), alarm: Alarm::default() });
+                let Stall { since, alarm } = &mut **self.stall.get_or_insert_with(new);
+                match alarm.poll(since.checked_add(self.write_time), cx) {
                     Poll::Ready(()) => Poll::Ready(Err(SendError::Stalled(self.write_time))),
                     Poll::Pending => Poll::Pending,
                 }

@@ -38,6 +38,8 @@ pub(crate) struct HandshakeConfig {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) danger_plaintext: bool,
+    /// For the connections that come of them: how long a receiver asks the socket before it waits.
+    pub(crate) spin: Duration,
 }
 
 /// Why a peer did not become a [`Connection`](crate::Connection).

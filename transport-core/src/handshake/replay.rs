@@ -135,6 +135,7 @@ impl Side {
             policy: Policy::danger_anyone(),
             limits: Limits::default(),
             danger_plaintext: true,
+            spin: std::time::Duration::ZERO,
         });
         let mut handshake = Handshake::new(config, Evidence::new(Protection::Loopback), Claims::new());
         let (mut input, mut out) = (BytesMut::new(), WriteBuffer::new());

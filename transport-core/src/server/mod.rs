@@ -89,15 +89,15 @@ struct Accepting<T> {
 }
 
 impl Server {
-    pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig, spin: Duration) -> Server {
+    pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig) -> Server {
         Server {
-            inner: Accepting::start(listener, config, move |shared| {
+            inner: Accepting::start(listener, config, |shared| {
                 Arc::new(move |established, deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
                         let opened = open(established, &shared.config, deadline, shared.take_place()).await?;
                         let identity = opened.complete.identity.clone();
-                        let item = Connection::new(opened, &shared.config.limits, spin);
+                        let item = Connection::new(opened, &shared.config);
                         Ok(Admitted { identity, item })
                     })
                 })
@@ -118,7 +118,7 @@ impl Server {
 impl RawServer {
     pub(crate) fn start(listener: Box<dyn Listener>, config: HandshakeConfig) -> RawServer {
         RawServer {
-            inner: Accepting::start(listener, config, move |shared| {
+            inner: Accepting::start(listener, config, |shared| {
                 Arc::new(move |established: Established, _deadline| {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {

@@ -24,21 +24,19 @@ use std::time::Instant;
 pub(super) struct ZmtpDecoder {
     limits: MessageLimits,
     heartbeat: Heartbeat,
-    sealed: Option<SealedFrames>,
+    sealed: Option<Box<SealedFrames>>,
     /// Whether SUBSCRIBE and CANCEL are messages to the application.
     takes_subscriptions: bool,
     /// Complete frames, within the limits.
     chunk: Bytes,
     /// How much of `chunk` has been decoded. Invariant: at the start of a frame, or at the end.
     at: usize,
-    /// What the unfinished message has taken at the end of `chunk`.
+    /// What the unfinished message has taken: at the end of `chunk`, or, where frames are sealed, when it was opened.
     scanned: Taken,
     /// The parts of the unfinished message at `at`.
     parts: SmallVec<[Bytes; 1]>,
     /// How many of `parts` do not lie in `chunk`.
     own_parts: usize,
-    /// What `parts` have taken, counted only where seals hide it from the scan.
-    opened: Taken,
 }
 
 #[derive(Clone, Copy)]
@@ -64,14 +62,13 @@ impl ZmtpDecoder {
         ZmtpDecoder {
             limits: MessageLimits { bytes: limits.message, parts: limits.parts },
             heartbeat: Heartbeat::new(limits, may_ping, now),
-            sealed: opener.map(|opener| SealedFrames::new(opener, limits.message)),
+            sealed: opener.map(|opener| Box::new(SealedFrames::new(opener, limits.message))),
             takes_subscriptions: false,
             chunk: Bytes::new(),
             at: 0,
             scanned: Taken::default(),
             parts: SmallVec::new(),
             own_parts: 0,
-            opened: Taken::default(),
         }
     }
 
@@ -258,8 +255,8 @@ impl ZmtpDecoder {
         let Some(sealed) = &mut self.sealed else { return Ok(None) };
         let Some(frame) = sealed.open_front(input)? else { return Ok(None) };
         if !frame.is_command {
-            let taken = self.opened.add(frame.content.len() as u64, &self.limits)?;
-            self.opened = if frame.more { taken } else { Taken::default() };
+            let taken = self.scanned.add(frame.content.len() as u64, &self.limits)?;
+            self.scanned = if frame.more { taken } else { Taken::default() };
         }
         Ok(Some(frame))
     }

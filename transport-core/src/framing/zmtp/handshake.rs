@@ -189,7 +189,7 @@ impl Framing for ZmtpHandshake {
             if name.eq_ignore_ascii_case("Socket-Type") {
                 let theirs = std::str::from_utf8(value).ok().and_then(|name| name.parse().ok());
                 if !theirs.is_some_and(|theirs| self.socket_type.is_compatible(theirs)) {
-                    let theirs = value.slice(..value.len().min(20)).escape_ascii().to_string();
+                    let theirs = value[..value.len().min(20)].escape_ascii().to_string();
                     return Err(FramingError::Incompatible { ours: self.socket_type.to_string(), theirs });
                 }
             } else if name.eq_ignore_ascii_case("Identity") && value.len() > MAX_ROUTING_ID {

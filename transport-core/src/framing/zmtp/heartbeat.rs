@@ -15,6 +15,13 @@ pub(super) struct Heartbeat {
     /// From the first ping without an answer.
     patience: Duration,
     heard: Instant,
+    /// Absent most of the time: of what every idle connection has, little should be for what it rarely needs.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// What a peer has to answer, and what it asked for.
+#[derive(Debug, Default)]
+struct Waiting {
     /// The first ping since the peer was heard, and the last one.
     pings: Option<(Instant, Instant)>,
     /// The peer asked to be taken for dead after this long without a frame; the next bytes end that.
@@ -25,49 +32,58 @@ impl Heartbeat {
     pub(super) fn new(limits: &Limits, may_ping: bool, now: Instant) -> Heartbeat {
         let ping_after = Some(limits.ping_after).filter(|time| may_ping && !time.is_zero());
         let patience = limits.dead_after.saturating_sub(limits.ping_after);
-        Heartbeat { ping_after, patience, heard: now, pings: None, peer_ttl: None }
+        Heartbeat { ping_after, patience, heard: now, waiting: None }
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
-        self.pings = None;
-        self.peer_ttl = None;
+        self.waiting = None;
     }
 
     /// Notes the time to live of a PING that came with the bytes heard last.
     pub(super) fn ping_received(&mut self, ttl: Duration) {
-        self.peer_ttl = (!ttl.is_zero()).then_some(ttl);
+        if !ttl.is_zero() {
+            self.waiting.get_or_insert_default().peer_ttl = Some(ttl);
+        }
     }
 
     /// The next moment at which something is due; a time that is too far away to be a moment never comes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let ttl = self.peer_ttl.and_then(|ttl| self.heard.checked_add(ttl));
+        let ttl = self.peer_ttl().and_then(|ttl| self.heard.checked_add(ttl));
         [self.next_ping(), self.dead_at(), ttl].into_iter().flatten().min()
     }
 
     pub(super) fn on_deadline(&mut self, now: Instant) -> Result<Option<Control>, FramingError> {
         let silence = now.saturating_duration_since(self.heard);
         let past = |deadline: Option<Instant>| deadline.is_some_and(|deadline| now >= deadline);
-        if past(self.dead_at()) || self.peer_ttl.is_some_and(|ttl| silence >= ttl) {
+        if past(self.dead_at()) || self.peer_ttl().is_some_and(|ttl| silence >= ttl) {
             return Err(FramingError::Silent { silence });
         }
         if !past(self.next_ping()) {
             return Ok(None);
         }
-        let first = self.pings.map_or(now, |(first, _)| first);
-        self.pings = Some((first, now));
+        let first = self.pings().map_or(now, |(first, _)| first);
+        self.waiting.get_or_insert_default().pings = Some((first, now));
         // No TTL: the peer would then have to hear from us in time although nothing makes us send.
         Ok(Some(Control::Ping { ttl: Duration::ZERO, context: Bytes::new() }))
     }
 
+    fn pings(&self) -> Option<(Instant, Instant)> {
+        self.waiting.as_ref()?.pings
+    }
+
+    fn peer_ttl(&self) -> Option<Duration> {
+        self.waiting.as_ref()?.peer_ttl
+    }
+
     fn next_ping(&self) -> Option<Instant> {
-        let since = self.pings.map_or(self.heard, |(_, last)| last);
+        let since = self.pings().map_or(self.heard, |(_, last)| last);
         since.checked_add(self.ping_after?)
     }
 
     /// Only a peer that was asked can be dead: this side may not have looked for long.
     fn dead_at(&self) -> Option<Instant> {
-        self.pings.and_then(|(first, _)| first.checked_add(self.patience))
+        self.pings().and_then(|(first, _)| first.checked_add(self.patience))
     }
 }
 
