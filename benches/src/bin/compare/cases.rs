@@ -12,20 +12,34 @@ pub(crate) struct Case {
     pub(crate) unit: &'static str,
     pub(crate) wire: Wire,
     pub(crate) size: usize,
+    pub(crate) amount: Amount,
     pub(crate) subjects: &'static [(&'static str, Work)],
+}
+
+/// How much work a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// As much as takes the time that the plan gives a run.
+    Timed,
+    /// So much, however long it takes.
+    Fixed(u64),
 }
 
 /// A row of the table: the cases `kind/wire/size` for every wire and size.
 struct Family {
     kind: &'static str,
     unit: &'static str,
-    wires: &'static [Wire],
+    /// The wires, by their names within the names of cases.
+    wires: &'static [(&'static str, Wire)],
+    /// The sizes of messages; where there is only [`NO_SIZE`], no size is in the names.
     sizes: &'static [usize],
+    amount: Amount,
     subjects: &'static [(&'static str, Work)],
 }
 
-const STREAMS: &[Wire] = &[Wire::Tcp, Wire::Unix];
+const STREAMS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("unix", Wire::Unix)];
 const SIZES: &[usize] = &[64, 1024, 65536];
+const NO_SIZE: &[usize] = &[0];
 
 const FAMILIES: &[Family] = &[
     Family {
@@ -33,6 +47,7 @@ const FAMILIES: &[Family] = &[
         unit: "messages/s",
         wires: STREAMS,
         sizes: SIZES,
+        amount: Amount::Timed,
         subjects: &[
             ("ours", ours::throughput),
             ("raw", raw::throughput),
@@ -46,6 +61,7 @@ const FAMILIES: &[Family] = &[
         unit: "us p50",
         wires: STREAMS,
         sizes: SIZES,
+        amount: Amount::Timed,
         subjects: &[
             ("ours", ours::rtt),
             ("raw", raw::rtt),
@@ -59,6 +75,7 @@ const FAMILIES: &[Family] = &[
         unit: "us p50",
         wires: STREAMS,
         sizes: &[64],
+        amount: Amount::Timed,
         subjects: &[("ours", ours::rtt_spin), ("raw", raw::rtt), ("raw-spin", raw::rtt_spin)],
     },
     Family {
@@ -66,7 +83,24 @@ const FAMILIES: &[Family] = &[
         unit: "messages/s",
         wires: STREAMS,
         sizes: &[64],
+        amount: Amount::Timed,
         subjects: &[("ours", ours::senders16), ("one-sender", ours::throughput)],
+    },
+    Family {
+        kind: "login",
+        unit: "logins/s",
+        wires: &[("scram", Wire::Unix)],
+        sizes: NO_SIZE,
+        amount: Amount::Timed,
+        subjects: &[("ours", ours::login_scram), ("null", ours::login_null)],
+    },
+    Family {
+        kind: "idle",
+        unit: "bytes each",
+        wires: STREAMS,
+        sizes: NO_SIZE,
+        amount: Amount::Fixed(10_000),
+        subjects: &[("ours", ours::idle_scram), ("null", ours::idle_null)],
     },
 ];
 
@@ -74,13 +108,15 @@ const FAMILIES: &[Family] = &[
 pub(crate) fn all() -> Vec<Case> {
     let mut cases = Vec::new();
     for family in FAMILIES {
-        for &wire in family.wires {
+        for &(wire_name, wire) in family.wires {
             for &size in family.sizes {
+                let name = format!("{}/{wire_name}", family.kind);
                 cases.push(Case {
-                    name: format!("{}/{}/{size}", family.kind, wire.name()),
+                    name: if family.sizes == NO_SIZE { name } else { format!("{name}/{size}") },
                     unit: family.unit,
                     wire,
                     size,
+                    amount: family.amount,
                     subjects: family.subjects,
                 });
             }

@@ -3,11 +3,13 @@
 use std::error::Error;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The result of everything here that can fail: set-up errors of peers come in many types.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What carries the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Wire {
     /// TCP over 127.0.0.1, with `TCP_NODELAY`.
     Tcp,
@@ -15,18 +17,8 @@ pub(crate) enum Wire {
     Unix,
 }
 
-impl Wire {
-    /// The name of the wire within the name of a case.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Wire::Tcp => "tcp",
-            Wire::Unix => "unix",
-        }
-    }
-}
-
-/// One run of one subject: `count` messages of `size` bytes over `wire`.
-#[derive(Clone, Copy, Debug)]
+/// One run of one subject: `count` messages of `size` bytes over `wire`, or whatever else the case counts.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) wire: Wire,
     pub(crate) size: usize,
@@ -40,6 +32,8 @@ pub(crate) enum Outcome {
     Flow { elapsed: Duration, received: u64 },
     /// Work that is timed one by one: an entry per round trip.
     Trips(Vec<Duration>),
+    /// What each of `count` things takes, apart from time; also of each part of them, to see whether it stays the same.
+    Each { count: u64, amount: f64, parts: Vec<f64> },
 }
 
 impl Outcome {
@@ -48,21 +42,23 @@ impl Outcome {
         match self {
             Outcome::Flow { received, .. } => *received,
             Outcome::Trips(trips) => trips.len() as u64,
+            Outcome::Each { count, .. } => *count,
         }
     }
 
-    /// How long the measured part of the run took.
-    pub(crate) fn elapsed(&self) -> Duration {
+    /// How long the measured part of the run took, if time is what was measured.
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
         match self {
-            Outcome::Flow { elapsed, .. } => *elapsed,
-            Outcome::Trips(trips) => trips.iter().sum(),
+            Outcome::Flow { elapsed, .. } => Some(*elapsed),
+            Outcome::Trips(trips) => Some(trips.iter().sum()),
+            Outcome::Each { .. } => None,
         }
     }
 }
 
 /// A subject's way of doing one kind of work.
 ///
-/// It builds its two sides from nothing on two pinned threads (see `pair`), does the job once, takes
+/// It builds its two sides from nothing, on two pinned threads (see `pair`) or in two processes (see `process`), does the job once, takes
 /// everything down again, and answers only if every message arrived with its length.
 pub(crate) type Work = fn(&Job) -> Result<Outcome>;
 

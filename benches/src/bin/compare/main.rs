@@ -7,7 +7,8 @@
 //! - `report`, `statistics`: turning the rounds into JSON lines and a table
 //! - `load`: noticing other programs at work meanwhile
 //! - `network`: a loopback without TCP pacing, where the machine's would pace
-//! - `pair`, `pin`, `sockets`: the two pinned threads every subject runs on, and std sockets between them
+//! - `pair`, `pin`, `sockets`: the two pinned threads that most subjects run on, and std sockets between them
+//! - `process`: the processes that other subjects run in
 
 mod cases;
 mod job;
@@ -15,6 +16,7 @@ mod load;
 mod network;
 mod pair;
 mod pin;
+mod process;
 mod report;
 mod rounds;
 mod sockets;
@@ -70,6 +72,9 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    if let Some(played) = process::play(subjects::ROLES) {
+        return if played.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     match run(&Args::parse()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failures) => {

@@ -1,5 +1,6 @@
 //! Turns the rounds of a case into JSON lines and the table for people.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Serialize;
@@ -24,9 +25,14 @@ pub(crate) struct Line {
     /// This median over that of `raw` in the same case; null if `raw` was not run.
     ratio_to_raw: Option<f64>,
     ratio_to_libzmq: Option<f64>,
+    /// This median over that of each other subject of the case.
+    ratios: BTreeMap<&'static str, f64>,
     rounds: usize,
     /// The rounds themselves, in their order: a spread does not tell an outlier from two modes.
     values: Vec<f64>,
+    /// Only of what is measured in parts: the last round's parts, to see whether they are alike.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<f64>,
     /// How many cores other processes kept busy during the case: well above 0, the numbers are worthless.
     other_load: Option<f64>,
 }
@@ -41,6 +47,7 @@ fn score(outcome: &mut Outcome) -> Option<(f64, Option<f64>)> {
             let micros = |percent| Some(percentile(trips, percent)?.as_secs_f64() * 1e6);
             Some((micros(50)?, Some(micros(99)?)))
         }
+        Outcome::Each { amount, .. } => Some((*amount, None)),
     }
 }
 
@@ -65,44 +72,53 @@ pub(crate) fn lines(
                 spread,
                 ratio_to_raw: None,
                 ratio_to_libzmq: None,
+                ratios: BTreeMap::new(),
                 rounds: values.len(),
                 values,
+                parts: match outcomes.pop() {
+                    Some(Outcome::Each { parts, .. }) => parts,
+                    _ => Vec::new(),
+                },
                 other_load,
             });
         }
     }
-    let of = |name| lines.iter().find(|line| line.subject == name).map(|line| line.median);
-    let (raw, libzmq) = (of("raw"), of("libzmq"));
+    let medians: Vec<_> = lines.iter().map(|line| (line.subject, line.median)).collect();
     for line in &mut lines {
-        line.ratio_to_raw = raw.map(|raw| line.median / raw);
-        line.ratio_to_libzmq = libzmq.map(|libzmq| line.median / libzmq);
+        let others = medians.iter().filter(|(subject, _)| *subject != line.subject);
+        line.ratios = others.map(|(subject, median)| (*subject, line.median / median)).collect();
+        let to = |subject| {
+            medians.iter().find(|(name, _)| *name == subject).map(|(_, median)| line.median / median)
+        };
+        (line.ratio_to_raw, line.ratio_to_libzmq) = (to("raw"), to("libzmq"));
     }
     lines
 }
 
-/// The table for people, a block a case.
+/// The table for people, a block a case, with the ratio of the case's first subject to each.
 pub(crate) fn table(lines: &[Line]) -> String {
     let mut text = String::new();
     let mut case = "";
     for line in lines {
+        let first = lines.iter().find(|first| first.case == line.case).unwrap_or(line);
         if line.case != case {
             case = &line.case;
-            let _ = writeln!(
-                text,
-                "\n{:<24} {:>14} {:>10} {:>7} {:>7} {:>9}",
-                case, line.unit, "p99", "spread", "/raw", "/libzmq"
-            );
+            let over = format!("{}/this", first.subject);
+            let _ = writeln!(text, "\n{case:<24} {:>14} {:>10} {:>7} {over:>10}", line.unit, "p99", "spread");
         }
         let _ = writeln!(
             text,
-            "  {:<22} {:>14} {:>10} {:>6.1}% {:>7} {:>9}",
+            "  {:<22} {:>14} {:>10} {:>6.1}% {:>10}",
             line.subject,
             number(line.median),
             line.p99.map_or_else(|| "-".into(), number),
             line.spread * 100.0,
-            ratio(line.ratio_to_raw),
-            ratio(line.ratio_to_libzmq),
+            first.ratios.get(line.subject).map_or_else(|| "-".into(), |ratio| format!("{ratio:.3}")),
         );
+        if !line.parts.is_empty() {
+            let parts: Vec<_> = line.parts.iter().copied().map(number).collect();
+            let _ = writeln!(text, "    parts: {}", parts.join(" "));
+        }
     }
     text
 }
@@ -121,10 +137,6 @@ fn number(value: f64) -> String {
         text.push(digit);
     }
     text
-}
-
-fn ratio(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".into(), |value| format!("{value:.3}"))
 }
 
 #[cfg(test)]

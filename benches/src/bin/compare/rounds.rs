@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cases::Case;
+use crate::cases::{Amount, Case};
 use crate::job::{Job, Outcome, Result, Work};
 
 /// How much to measure.
@@ -65,13 +65,16 @@ pub(crate) fn measure(case: &Case, plan: &Plan) -> Measured {
     Measured { rounds, failures }
 }
 
-/// Finds the count of messages that takes about `target`, which also warms the subject up.
+/// Finds the count of messages that takes about `target`, which also warms the subject up; a fixed count is taken as it is.
 fn calibrate(case: &Case, work: Work, target: Duration) -> Result<Job> {
     const FIRST: u64 = 64;
     const LARGEST_STEP: f64 = 16.0;
     let mut job = Job { wire: case.wire, size: case.size, count: FIRST };
+    if let Amount::Fixed(count) = case.amount {
+        return Ok(Job { count, ..job });
+    }
     loop {
-        let elapsed = run_checked(work, &job)?.elapsed();
+        let elapsed = run_checked(work, &job)?.elapsed().ok_or("it is not timed")?;
         let missing = target.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
         job.count = scale(job.count, missing.min(LARGEST_STEP)).max(FIRST);
         // From a quarter of the target the rate is steady enough to extrapolate.
@@ -117,6 +120,7 @@ mod tests {
             unit: "messages/s",
             wire: Wire::Tcp,
             size: 64,
+            amount: Amount::Timed,
             subjects: &[("lossy", lossy), ("complete", complete)],
         };
         let measured = measure(&case, &Plan { rounds: 3, target: Duration::from_millis(1) });

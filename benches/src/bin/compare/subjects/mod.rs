@@ -2,9 +2,14 @@
 //!
 //! A new subject is a file here and its functions' names in the rows of `cases`.
 
+use crate::process::Role;
+
 pub(crate) mod codec;
 pub(crate) mod libzmq;
 pub(crate) mod ours;
 pub(crate) mod raw;
 pub(crate) mod runtime;
 pub(crate) mod zeromq;
+
+/// What processes of this program's own may be started as.
+pub(crate) const ROLES: &[Role] = &[ours::SERVER, ours::CLIENTS];

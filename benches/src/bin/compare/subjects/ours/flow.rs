@@ -1,18 +1,14 @@
-//! Subject `ours`: this workspace's connections, ZMTP with the NULL mechanism, as any program would use them.
+//! Messages one way.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use transport::{Connection, MessageRef, Policy};
+use transport::{Connection, MessageRef};
 
-use super::runtime::block_on;
-use crate::job::{Job, Outcome, Result, Wire, check_length, payload};
+use super::{PEER_GONE, accept, address, connect};
+use crate::job::{Job, Outcome, Result, check_length, payload};
+use crate::subjects::runtime::block_on;
 use crate::{pair, sockets};
-
-const PEER_GONE: &str = "the peer is gone";
-/// How long a spinning receiver asks the socket before it waits.
-const SPIN: Duration = Duration::from_micros(50);
 
 /// Messages one way: `feed` for each, one `flush` at the end.
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
@@ -52,16 +48,6 @@ pub(crate) fn senders16(job: &Job) -> Result<Outcome> {
         sender.flush().await?;
         Ok((started, Kept::Split(sender, receiver)))
     })
-}
-
-/// Round trips: `send` and `recv`.
-pub(crate) fn rtt(job: &Job) -> Result<Outcome> {
-    trips(*job, Duration::ZERO)
-}
-
-/// Round trips with receivers that spin for a while before they wait.
-pub(crate) fn rtt_spin(job: &Job) -> Result<Outcome> {
-    trips(*job, SPIN)
 }
 
 /// What must stay open until the receiver has everything.
@@ -120,60 +106,4 @@ where
         },
     )?;
     Ok(Outcome::Flow { elapsed: finished - started, received })
-}
-
-fn trips(job: Job, spin: Duration) -> Result<Outcome> {
-    let folder = sockets::folder()?;
-    let address = address(job.wire, folder.path());
-    let (bound, is_bound) = oneshot::channel::<String>();
-    let (trips, ()) = pair::run(
-        move || {
-            block_on(async move {
-                let mut connection = connect(&is_bound.await?, spin).await?;
-                let message = bytes::Bytes::from(payload(job.size));
-                let mut trips = Vec::new();
-                // The first trip also waits for the other thread to be there; it does not count.
-                for trip in 0..=job.count {
-                    let started = Instant::now();
-                    connection.send(&message).await?;
-                    let echo = connection.recv().await?.ok_or(PEER_GONE)?;
-                    let elapsed = started.elapsed();
-                    check_length(echo[0].len(), &job)?;
-                    if trip > 0 {
-                        trips.push(elapsed);
-                    }
-                }
-                connection.close().await?;
-                Ok(trips)
-            })
-        },
-        move || {
-            block_on(async move {
-                let mut connection = accept(&address, bound, spin).await?;
-                while let Some(message) = connection.recv().await? {
-                    connection.send(&message).await?;
-                }
-                Ok(())
-            })
-        },
-    )?;
-    Ok(Outcome::Trips(trips))
-}
-
-async fn connect(address: &str, spin: Duration) -> Result<Connection> {
-    Ok(transport::connect(address).server(Policy::danger_anyone()).spin(spin).await?)
-}
-
-async fn accept(address: &str, bound: oneshot::Sender<String>, spin: Duration) -> Result<Connection> {
-    let listen = transport::listen(address).policy(Policy::danger_anyone()).spin(spin);
-    let mut server = listen.start().await?;
-    bound.send(server.local_address().to_string()).map_err(|_| PEER_GONE)?;
-    Ok(server.accept().await.ok_or(PEER_GONE)?)
-}
-
-fn address(wire: Wire, folder: &Path) -> String {
-    match wire {
-        Wire::Tcp => "tcp://127.0.0.1:0".into(),
-        Wire::Unix => format!("unix://{}", folder.join("socket").display()),
-    }
 }

@@ -1,0 +1,125 @@
+//! The sides of a measurement that need a process of their own: this program, started again in a role.
+//!
+//! A child is told its job in the environment, and the two talk in lines of JSON over its stdin and stdout.
+
+use std::env;
+use std::io::{self, BufRead as _, BufReader};
+use std::process::{Child as Process, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::job::{Job, Result};
+use crate::pin;
+
+/// What a child does: its name, and the function that runs in it.
+pub(crate) type Role = (&'static str, fn(&Job, &mut Parent) -> Result<()>);
+
+/// Tells a process its role, and its job.
+const ROLE: &str = "COMPARE_ROLE";
+const JOB: &str = "COMPARE_JOB";
+/// Which core it is pinned to, if any.
+const CORE: &str = "COMPARE_CORE";
+/// A child that says nothing for so long is stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process in a role; it ends with this value.
+pub(crate) struct Child {
+    role: &'static str,
+    process: Process,
+    input: ChildStdin,
+    lines: mpsc::Receiver<io::Result<String>>,
+}
+
+impl Child {
+    /// Starts this program in a role, on one core or on all.
+    pub(crate) fn start((role, _): Role, job: &Job, core: Option<usize>) -> Result<Child> {
+        let mut command = Command::new(env::current_exe()?);
+        command.env(ROLE, role).env(JOB, serde_json::to_string(job)?);
+        if let Some(core) = core {
+            command.env(CORE, core.to_string());
+        }
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let input = process.stdin.take().ok_or("the child has no stdin")?;
+        let output = BufReader::new(process.stdout.take().ok_or("the child has no stdout")?);
+        let (sender, lines) = mpsc::channel();
+        // Ends with the child, or when nobody listens any more.
+        thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
+        Ok(Child { role, process, input, lines })
+    }
+
+    /// Says something to the child.
+    pub(crate) fn tell(&mut self, value: &impl Serialize) -> Result<()> {
+        say(&mut self.input, value).map_err(|error| format!("{}: {error}", self.role).into())
+    }
+
+    /// Waits for what the child says next.
+    pub(crate) fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                let said: std::result::Result<T, String> = serde_json::from_str(&line?)?;
+                said.map_err(|error| format!("{}: {error}", self.role).into())
+            }
+            Err(RecvTimeoutError::Timeout) => Err(format!("{}: silent", self.role).into()),
+            Err(RecvTimeoutError::Disconnected) => Err(format!("{}: it ended", self.role).into()),
+        }
+    }
+
+    /// Says something, and waits for the answer.
+    pub(crate) fn ask<T: DeserializeOwned>(&mut self, value: &impl Serialize) -> Result<T> {
+        self.tell(value)?;
+        self.hear()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+/// The process that started this one.
+pub(crate) struct Parent {
+    input: io::StdinLock<'static>,
+}
+
+impl Parent {
+    /// Waits for what the parent says next; an error when it is gone.
+    pub(crate) fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        self.input.read_line(&mut line)?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Says something to the parent.
+    pub(crate) fn tell(&mut self, value: &impl Serialize) -> Result<()> {
+        say(&mut io::stdout().lock(), &std::result::Result::<_, ()>::Ok(value))
+    }
+}
+
+/// Plays the role that this process was started in; `None` if it was started by a person.
+pub(crate) fn play(roles: &[Role]) -> Option<Result<()>> {
+    let role = env::var(ROLE).ok()?;
+    let played = (|| {
+        let (_, run) = roles.iter().find(|(name, _)| *name == role).ok_or("there is no such role")?;
+        if let Ok(core) = env::var(CORE) {
+            pin::this_thread_to(core.parse()?)?;
+        }
+        let job: Job = serde_json::from_str(&env::var(JOB)?)?;
+        run(&job, &mut Parent { input: io::stdin().lock() })
+    })();
+    Some(played.inspect_err(|error: &Box<dyn std::error::Error + Send + Sync>| {
+        // The parent hears why; if it is gone, nobody does.
+        let said: std::result::Result<(), _> = Err(error.to_string());
+        let _parent_gone = say(&mut io::stdout().lock(), &said);
+    }))
+}
+
+fn say(to: &mut impl io::Write, value: &impl Serialize) -> Result<()> {
+    writeln!(to, "{}", serde_json::to_string(value)?)?;
+    Ok(to.flush()?)
+}
