@@ -85,7 +85,7 @@ async fn handshake(
     let hello = start.client_hello();
     let chosen = Chosen::by(&state, &hello, &source);
     if let Some(name) = hello.server_name() {
-        claims.push(SERVER_NAME, name.as_bytes().to_vec());
+        claims.push(SERVER_NAME, name);
     }
     let Chosen { state, generation, server } = match chosen {
         Ok(chosen) => chosen,

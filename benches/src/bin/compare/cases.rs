@@ -87,6 +87,22 @@ const FAMILIES: &[Family] = &[
         subjects: &[("ours", ours::senders16), ("one-sender", ours::throughput)],
     },
     Family {
+        kind: "call-rtt",
+        unit: "us p50",
+        wires: STREAMS,
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[("ours", ours::call_rtt), ("shared", ours::call_rtt_shared), ("rtt", ours::rtt)],
+    },
+    Family {
+        kind: "calls-1000",
+        unit: "calls/s",
+        wires: STREAMS,
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[("ours", ours::calls), ("shared", ours::calls_shared), ("throughput", ours::throughput)],
+    },
+    Family {
         kind: "login",
         unit: "logins/s",
         wires: &[("scram", Wire::Unix)],

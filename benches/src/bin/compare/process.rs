@@ -104,19 +104,22 @@ impl Parent {
 /// Plays the role that this process was started in; `None` if it was started by a person.
 pub(crate) fn play(roles: &[Role]) -> Option<Result<()>> {
     let role = env::var(ROLE).ok()?;
-    let played = (|| {
-        let (_, run) = roles.iter().find(|(name, _)| *name == role).ok_or("there is no such role")?;
-        if let Ok(core) = env::var(CORE) {
-            pin::this_thread_to(core.parse()?)?;
-        }
-        let job: Job = serde_json::from_str(&env::var(JOB)?)?;
-        run(&job, &mut Parent { input: io::stdin().lock() })
-    })();
-    Some(played.inspect_err(|error: &Box<dyn std::error::Error + Send + Sync>| {
+    let played = play_role(&role, roles);
+    if let Err(error) = &played {
         // The parent hears why; if it is gone, nobody does.
         let said: std::result::Result<(), _> = Err(error.to_string());
         let _parent_gone = say(&mut io::stdout().lock(), &said);
-    }))
+    }
+    Some(played)
+}
+
+fn play_role(role: &str, roles: &[Role]) -> Result<()> {
+    let (_, run) = roles.iter().find(|(name, _)| *name == role).ok_or("there is no such role")?;
+    if let Ok(core) = env::var(CORE) {
+        pin::this_thread_to(core.parse()?)?;
+    }
+    let job: Job = serde_json::from_str(&env::var(JOB)?)?;
+    run(&job, &mut Parent { input: io::stdin().lock() })
 }
 
 fn say(to: &mut impl io::Write, value: &impl Serialize) -> Result<()> {

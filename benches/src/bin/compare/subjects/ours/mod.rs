@@ -1,6 +1,7 @@
 //! Subject `ours`: this workspace's connections, as any program would use them; ZMTP with the NULL mechanism where
 //! nothing else is said.
 
+mod calls;
 mod flow;
 mod idle;
 mod login;
@@ -14,6 +15,7 @@ use transport::{Connection, Policy};
 
 use crate::job::{Result, Wire};
 
+pub(crate) use calls::{call_rtt, call_rtt_shared, calls, calls_shared};
 pub(crate) use flow::{senders16, throughput};
 pub(crate) use idle::{CLIENTS, SERVER, idle_null, idle_scram};
 pub(crate) use login::{login_null, login_scram};
