@@ -70,9 +70,7 @@ impl WriteBuffer {
         if bytes.len() < SHARE_FROM {
             self.put_slice(bytes);
         } else {
-            let shared = self.shared.get_or_insert_default();
-            shared.bytes += bytes.len();
-            shared.parts.push_back((self.copied.len(), bytes.clone()));
+            self.share(bytes);
         }
     }
 
@@ -84,10 +82,9 @@ impl WriteBuffer {
     /// Appends what waits in another buffer: copies what it has copied, and shares what it shares.
     pub(crate) fn append(&mut self, other: &WriteBuffer) {
         let mut at = other.written;
-        for (place, bytes) in &other.shared {
+        for (place, bytes) in other.shared() {
             self.put_slice(&other.copied[at..*place]);
-            self.shared_bytes += bytes.len();
-            self.shared.push_back((self.copied.len(), bytes.clone()));
+            self.share(bytes);
             at = *place;
         }
         self.put_slice(&other.copied[at..]);
@@ -97,8 +94,7 @@ impl WriteBuffer {
     pub(crate) fn clear(&mut self) {
         self.copied.clear();
         self.written = 0;
-        self.shared.clear();
-        self.shared_bytes = 0;
+        self.shared = None;
     }
 
     /// Copies everything that waits into one vector: for tests and for framings that wrap another.
@@ -185,6 +181,12 @@ impl WriteBuffer {
                 self.copied = Vec::new();
             }
         }
+    }
+
+    fn share(&mut self, bytes: &Bytes) {
+        let shared = self.shared.get_or_insert_default();
+        shared.bytes += bytes.len();
+        shared.parts.push_back((self.copied.len(), bytes.clone()));
     }
 
     fn shared(&self) -> &VecDeque<(usize, Bytes)> {
