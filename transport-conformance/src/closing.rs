@@ -1,7 +1,7 @@
 //! The end of connections.
 
 use tokio::io::AsyncWriteExt as _;
-use transport_core::{Connection, RecvError};
+use transport_core::{CloseReason, Connection, RecvError, ServerEvent};
 
 use crate::establish::connected;
 use crate::harness::Harness;
@@ -82,3 +82,38 @@ async fn receive_all(connection: &mut Connection) {
 
 const MESSAGES: usize = 1000;
 const LENGTH: usize = 1000;
+
+/// The server's events tell of a connection that has ended: which one it was, that the peer closed it, and what went over
+/// it.
+pub async fn a_closed_connection_is_told_with_what_went_over_it(harness: impl Harness) {
+    let (mut server, mut near, mut far) = connected(&harness).await;
+    let mut events = server.events();
+    let id = far.id().expect("a server's connection has a number");
+    near.send("one").await.expect("send");
+    near.send("two").await.expect("send");
+    for _ in 0..2 {
+        far.recv().await.expect("recv").expect("a message");
+    }
+    far.send("three").await.expect("send");
+    near.recv().await.expect("recv").expect("a message");
+    let ((), closed_by_client) = tokio::join!(
+        async {
+            assert!(far.recv().await.expect("an end").is_none());
+            drop(far);
+        },
+        near.close()
+    );
+    closed_by_client.expect("close");
+    let closed = loop {
+        match events.recv().await.expect("the server goes on") {
+            ServerEvent::Closed(closed) => break closed,
+            ServerEvent::Accepted { connection, .. } => assert_eq!(connection, id),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((closed.connection, &closed.reason), (id, &CloseReason::PeerClosed));
+    let traffic = closed.traffic;
+    assert_eq!((traffic.messages_in, traffic.messages_out), (2, 1));
+    // As ZMTP frames.
+    assert_eq!((traffic.bytes_in, traffic.bytes_out), (10, 7));
+}

@@ -67,7 +67,8 @@ suite! {
         close_delivers_what_was_sent
         close_delivers_what_was_sent_while_the_peer_sends
         closing_a_sender_leaves_the_receiver_open
-        a_peer_that_vanishes_mid_message_is_noticed;
+        a_peer_that_vanishes_mid_message_is_noticed
+        a_closed_connection_is_told_with_what_went_over_it;
     descriptors:
         descriptors_are_passed_or_refused_clearly;
     server:

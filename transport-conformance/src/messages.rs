@@ -24,7 +24,7 @@ pub async fn identities_are_as_expected(harness: impl Harness) {
     assert_eq!(far.identity().to_string(), expected.client);
     assert_eq!((near.protection(), far.protection()), (expected.protection, expected.protection));
     match events.recv().await.expect("an event") {
-        ServerEvent::Accepted { identity, source } => {
+        ServerEvent::Accepted { identity, source, .. } => {
             assert_eq!(identity.to_string(), expected.client);
             assert_eq!(source, *far.source());
         }

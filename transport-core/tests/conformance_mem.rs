@@ -75,6 +75,7 @@ transport_conformance::tests! {
     close_delivers_what_was_sent_while_the_peer_sends,
     closing_a_sender_leaves_the_receiver_open,
     a_peer_that_vanishes_mid_message_is_noticed,
+    a_closed_connection_is_told_with_what_went_over_it,
     descriptors_are_passed_or_refused_clearly,
     a_silent_peer_holds_up_no_connection,
     abandoned_handshakes_are_harmless,

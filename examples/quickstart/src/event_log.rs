@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
+use transport::core::Closed;
 
 use crate::proofs::Seen;
 
@@ -22,6 +23,7 @@ pub(crate) enum Event {
         address: String,
     },
     Accepted {
+        connection: u64,
         #[serde(flatten)]
         peer: Seen,
         source: String,
@@ -32,13 +34,17 @@ pub(crate) enum Event {
         identity: Option<String>,
         source: String,
     },
-    /// An accepted peer is gone; with a reason when it, or the connection, broke.
+    /// An accepted peer is gone.
     Closed {
+        connection: u64,
         identity: String,
         source: String,
-        messages: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+        reason: String,
+        messages_in: u64,
+        messages_out: u64,
+        bytes_in: u64,
+        bytes_out: u64,
+        seconds: f64,
     },
     AcceptFailed {
         reason: String,
@@ -51,6 +57,22 @@ pub(crate) enum Event {
     Stopped {
         cut: usize,
     },
+}
+
+impl From<&Closed> for Event {
+    fn from(closed: &Closed) -> Event {
+        Event::Closed {
+            connection: closed.connection.to_u64(),
+            identity: closed.identity.to_string(),
+            source: closed.source.to_string(),
+            reason: closed.reason.to_string(),
+            messages_in: closed.traffic.messages_in,
+            messages_out: closed.traffic.messages_out,
+            bytes_in: closed.traffic.bytes_in,
+            bytes_out: closed.traffic.bytes_out,
+            seconds: to_the_millisecond(closed.lasted),
+        }
+    }
 }
 
 /// Takes events from anywhere, and never waits.
@@ -137,8 +159,11 @@ fn write(event: Event, time: SystemTime) -> io::Result<()> {
         /// Seconds since 1970, to the millisecond.
         time: f64,
     }
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let time = (since.as_secs_f64() * 1000.0).round() / 1000.0;
+    let time = to_the_millisecond(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let line = serde_json::to_string(&Line { event, time })?;
     writeln!(io::stdout(), "{line}")
+}
+
+fn to_the_millisecond(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -30,12 +30,14 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Problem> {
     let (log, writer) = event_log::start();
     log.tell(Event::Listening { address: server.local_address().to_string() });
     tokio::select! {
-        () = accept(&mut server, &log) => {}
+        () = accept(&mut server) => {}
         () = tell(&mut events, &log) => {}
         () = signals.recv() => {}
         () = log.closed() => {}
     }
     let drained = server.shutdown(GRACE).await;
+    // Connections that were cut still tell their end, and then there is nothing more to tell.
+    let _some_hang = tokio::time::timeout(Duration::from_secs(1), tell(&mut events, &log)).await;
     log.tell(Event::Stopped { cut: drained.cut });
     Ok(log.finish(writer).await?)
 }
@@ -55,33 +57,31 @@ fn listen(options: ServeOptions) -> Result<Listen, Problem> {
 }
 
 /// Hands each peer to a task of its own.
-async fn accept(server: &mut Server, log: &EventLog) {
+async fn accept(server: &mut Server) {
     while let Some(connection) = server.accept().await {
-        tokio::spawn(serve_peer(connection, log.clone()));
+        tokio::spawn(serve_peer(connection));
     }
 }
 
-async fn serve_peer(mut connection: Connection, log: EventLog) {
-    let identity = connection.identity().to_string();
-    let source = connection.source().to_string();
-    log.tell(Event::Accepted { peer: Seen::of(connection.identity()), source: source.clone() });
-    let mut messages = 0;
-    let outcome = match echo(&mut connection, &mut messages).await {
-        Ok(()) => connection.close().await.map_err(Problem::from),
-        Err(problem) => Err(problem),
-    };
-    log.tell(Event::Closed {
-        identity,
-        source,
-        messages,
-        reason: outcome.err().map(|problem| chain(&*problem)),
-    });
+async fn serve_peer(mut connection: Connection) {
+    // What went wrong is the reason that the server's events give for the end.
+    if echo(&mut connection).await.is_ok() {
+        let _ = connection.close().await;
+    }
 }
 
-/// Tells what the server does beside accepting.
+/// Tells what the server does, until it and its connections are gone.
 async fn tell(events: &mut ServerEvents, log: &EventLog) {
     while let Some(event) = events.next().await {
         match event {
+            EventOrGap::Event(ServerEvent::Accepted { connection, source, identity }) => {
+                log.tell(Event::Accepted {
+                    connection: connection.to_u64(),
+                    peer: Seen::of(&identity),
+                    source: source.to_string(),
+                })
+            }
+            EventOrGap::Event(ServerEvent::Closed(closed)) => log.tell(Event::from(&*closed)),
             EventOrGap::Event(ServerEvent::Refused { source, identity, reason }) => {
                 log.tell(Event::Refused {
                     reason: chain(&*reason),
@@ -93,7 +93,7 @@ async fn tell(events: &mut ServerEvents, log: &EventLog) {
                 log.tell(Event::AcceptFailed { reason: chain(&*error) })
             }
             EventOrGap::Gap(events) => log.lost(events),
-            // Accepted is told by the peer's task, so that it comes before Closed; Stopped at the very end.
+            // Stopped is told at the very end.
             EventOrGap::Event(_) => {}
         }
     }

@@ -86,7 +86,14 @@ fn messages_come_back_over_tcp() {
     assert_eq!(accepted["identity"], "anonymous");
     assert!(accepted["source"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert!(accepted["time"].as_f64().unwrap() > 1.7e9);
-    assert_eq!(server.event("closed")["messages"], 2);
+    let closed = server.event("closed");
+    assert_eq!(
+        (&closed["connection"], &closed["identity"]),
+        (&accepted["connection"], &accepted["identity"])
+    );
+    assert_eq!(closed["reason"], "the peer closed the connection");
+    assert_eq!((&closed["messages_in"], &closed["messages_out"]), (&2.into(), &2.into()));
+    assert_eq!(closed["bytes_in"], closed["bytes_out"]);
 }
 
 #[test]

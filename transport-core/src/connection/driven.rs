@@ -2,11 +2,13 @@
 //! it receives.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::error::{RecvError, SendError};
+use super::life::Life;
 use super::outbound::Outbound;
-use super::{Connection, Pipe};
+use super::{About, Connection, Pipe};
 use crate::framing::UnencodableError;
 use crate::message::{Message, MessageRef};
 
@@ -67,6 +69,14 @@ impl Connection {
 
     pub(crate) fn outbound(&mut self) -> &mut Outbound {
         &mut self.pipe.outbound
+    }
+
+    pub(crate) fn life(&self) -> &Life {
+        &self.pipe.life
+    }
+
+    pub(crate) fn about(&self) -> &Arc<About> {
+        &self.about
     }
 
     /// How long a peer gets to end: see [`Limits::close_time`](crate::Limits::close_time).

@@ -245,8 +245,11 @@ impl Sender {
         self.wait_until(|queue| {
             let written = queue.is_written();
             if written {
-                encoded = queue.outbound.encoder.encode(message, &mut message_bytes);
+                encoded = queue.outbound.encode_apart(message, &mut message_bytes);
                 out = queue.out.take();
+                if let Some(out) = &out {
+                    queue.outbound.report(&out.life);
+                }
             }
             written
         })
@@ -319,8 +322,9 @@ impl Queue {
     /// Queues a message that others get too.
     pub(super) fn broadcast(&mut self, broadcast: &mut Broadcast<'_>) -> Result<(), SendError> {
         let start = self.outbound.buffer.end();
-        let Outbound { encoder, buffer, .. } = &mut self.outbound;
+        let Outbound { encoder, buffer, messages, .. } = &mut self.outbound;
         broadcast.encode(&mut **encoder, buffer)?;
+        *messages += 1;
         self.starts.push(start);
         Ok(())
     }
@@ -423,6 +427,7 @@ impl Shared {
         let Some(Out { io, writer, life, .. }) = &mut queue.out else {
             return false;
         };
+        queue.outbound.report(life);
         let mut cx = Context::from_waker(Waker::noop());
         match writer.poll_flush(&mut queue.outbound.buffer, io, life, &mut cx) {
             Poll::Ready(Ok(())) => {
@@ -520,6 +525,7 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
                 shared.group.wake();
                 return;
             }
+            queue.outbound.report(&out.life);
             let Queue { outbound, starts, .. } = &mut *queue;
             std::mem::swap(&mut outbound.buffer, &mut out.writing.buffer);
             std::mem::swap(starts, &mut out.writing.starts);

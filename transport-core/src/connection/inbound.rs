@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::alarm::{Alarm, now};
 use super::arriving::Arriving;
+use super::closed::CloseReason;
 use super::error::{Cut, RecvError};
 use super::life::Life;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
@@ -116,7 +117,7 @@ impl Inbound {
     pub(super) fn try_recv<L: Link>(&mut self, link: &mut L) -> Result<Option<Option<Message>>, RecvError> {
         let received = self.next(link)?;
         if self.arriving.is_some() && matches!(received, Some(Some(_))) {
-            drop(self.descriptors_of_message()?);
+            drop(self.descriptors_of_message(link.life())?);
         }
         Ok(received)
     }
@@ -128,10 +129,13 @@ impl Inbound {
         }
         loop {
             match self.decoder.decode(&mut self.input) {
-                Ok(Some(Event::Message(message))) => return Ok(Some(Some(message))),
+                Ok(Some(Event::Message(message))) => {
+                    link.life().count_received(1);
+                    return Ok(Some(Some(message)));
+                }
                 Ok(Some(event)) => answer(event, link),
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(self.end_with(error)),
+                Err(error) => return Err(self.end_with(error, link.life())),
             }
         }
     }
@@ -160,7 +164,7 @@ impl Inbound {
         loop {
             if let Some(received) = self.next(link)? {
                 let Some(message) = received else { return Poll::Ready(Ok(None)) };
-                return Poll::Ready(self.descriptors_of_message().map(|own| Some((message, own))));
+                return Poll::Ready(self.descriptors_of_message(link.life()).map(|own| Some((message, own))));
             }
             if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
                 return Poll::Ready(Ok(None));
@@ -170,10 +174,10 @@ impl Inbound {
 
     /// The descriptors of the message that was decoded last.
     #[cold]
-    fn descriptors_of_message(&mut self) -> Result<Vec<OwnedFd>, RecvError> {
+    fn descriptors_of_message(&mut self, life: &Life) -> Result<Vec<OwnedFd>, RecvError> {
         let undecoded = self.input.len() + self.decoder.held_bytes();
         match self.arriving.as_mut().map(|arriving| arriving.of_message(undecoded)) {
-            Some(Err(error)) => Err(self.end_with(RecvError::Descriptors(error))),
+            Some(Err(error)) => Err(self.end_with(RecvError::Descriptors(error), life)),
             Some(Ok(own)) => Ok(own),
             None => Ok(Vec::new()),
         }
@@ -234,18 +238,21 @@ impl Inbound {
         loop {
             match decode(&mut *self.decoder, &mut self.input, link, &mut count) {
                 Ok(Some(event)) => answer(event, link),
-                Ok(None) if count > 0 => return Poll::Ready(Ok(count)),
+                Ok(None) if count > 0 => {
+                    link.life().count_received(count);
+                    return Poll::Ready(Ok(count));
+                }
                 Ok(None) => {
                     if let ControlFlow::Break(()) = ready!(self.poll_read(link, cx))? {
                         return Poll::Ready(Ok(0));
                     }
                 }
                 Err(error) if count > 0 => {
-                    self.ended = true;
-                    self.late_error = Some(Box::new(error.into()));
+                    link.life().count_received(count);
+                    self.late_error = Some(Box::new(self.end_with(error, link.life())));
                     return Poll::Ready(Ok(count));
                 }
-                Err(error) => return Poll::Ready(Err(self.end_with(error))),
+                Err(error) => return Poll::Ready(Err(self.end_with(error, link.life()))),
             }
         }
     }
@@ -291,7 +298,7 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Result<ControlFlow<()>, RecvError>> {
         if let Some(Err(error)) = self.arriving.as_ref().map(|arriving| arriving.check_unfinished()) {
-            return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error))));
+            return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error), link.life())));
         }
         loop {
             link.before_read(cx);
@@ -301,22 +308,21 @@ impl Inbound {
             let life = link.life();
             match filled {
                 Poll::Ready(Ok(0)) => {
+                    if self.decoder.is_mid_message(&self.input) {
+                        return Poll::Ready(Err(self.end_with(RecvError::Truncated, life)));
+                    }
                     self.end();
-                    let cut = self.decoder.is_mid_message(&self.input);
-                    return Poll::Ready(if cut {
-                        Err(RecvError::Truncated)
-                    } else {
-                        Ok(ControlFlow::Break(()))
-                    });
+                    life.end(|| Some(CloseReason::PeerClosed));
+                    return Poll::Ready(Ok(ControlFlow::Break(())));
                 }
                 Poll::Ready(Ok(length)) => {
                     if let Some(arriving) = &mut self.arriving
                         && let Err(error) = arriving.add(length, came)
                     {
-                        return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error))));
+                        return Poll::Ready(Err(self.end_with(RecvError::Descriptors(error), life)));
                     }
-                    return Poll::Ready(match self.heard(life) {
-                        Some(cut) => Err(self.end_with(RecvError::Cut(cut))),
+                    return Poll::Ready(match self.heard(length, life) {
+                        Some(cut) => Err(self.end_with(RecvError::Cut(cut), life)),
                         None => Ok(ControlFlow::Continue(())),
                     });
                 }
@@ -324,12 +330,12 @@ impl Inbound {
                     // TLS says so when the stream ends without its goodbye.
                     let cut = error.kind() == io::ErrorKind::UnexpectedEof;
                     let error = if cut { RecvError::Truncated } else { RecvError::Io(error) };
-                    return Poll::Ready(Err(self.end_with(error)));
+                    return Poll::Ready(Err(self.end_with(error, life)));
                 }
                 Poll::Pending => {}
             }
             if let Some(cut) = life.poll_cut_for_recv(cx) {
-                return Poll::Ready(Err(self.end_with(RecvError::Cut(cut))));
+                return Poll::Ready(Err(self.end_with(RecvError::Cut(cut), life)));
             }
             // What was read has been decoded by now, or this side would not wait.
             let _cut = life.set_unread(self.input.len() + self.decoder.held_bytes());
@@ -338,7 +344,7 @@ impl Inbound {
             if life.is_draining() && in_budget && !link.has_arrived() {
                 return Poll::Ready(Ok(ControlFlow::Break(())));
             }
-            if let Some(ping) = ready!(self.poll_deadline(cx))? {
+            if let Some(ping) = ready!(self.poll_deadline(life, cx))? {
                 link.reply(&ping);
             }
         }
@@ -355,7 +361,7 @@ impl Inbound {
                 Ok((_, length)) if length > 0 => {
                     self.input.extend_from_slice(&buffer[..length]);
                     // An order to close shows when the ordinary way waits.
-                    let _cut = self.heard(life);
+                    let _cut = self.heard(length, life);
                     return true;
                 }
                 Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if start.elapsed() < time => {
@@ -385,7 +391,8 @@ impl Inbound {
     }
 
     /// Bytes arrived; the answer says whether the connection must close all the same.
-    fn heard(&mut self, life: &Life) -> Option<Cut> {
+    fn heard(&mut self, bytes: usize, life: &Life) -> Option<Cut> {
+        life.count_read(bytes);
         self.heard = now();
         self.released = false;
         self.decoder.heard(self.heard);
@@ -434,7 +441,11 @@ impl Inbound {
     }
 
     /// Ready when a heartbeat is due.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Control>, RecvError>> {
+    fn poll_deadline(
+        &mut self,
+        life: &Life,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Control>, RecvError>> {
         // An unfinished message keeps memory that cannot be given back: once is enough, or this would never wait.
         let holds = self.read_size > STACK_READ || self.input.capacity() > STACK_READ;
         let idle = (holds && !self.released).then(|| self.heard + IDLE);
@@ -445,12 +456,14 @@ impl Inbound {
         }
         let due = self.decoder.deadline().is_some_and(|deadline| now >= deadline);
         let control = if due { self.decoder.on_deadline(now) } else { Ok(None) };
-        Poll::Ready(control.map_err(|error| self.end_with(error)))
+        Poll::Ready(control.map_err(|error| self.end_with(error, life)))
     }
 
-    fn end_with(&mut self, error: impl Into<RecvError>) -> RecvError {
+    fn end_with(&mut self, error: impl Into<RecvError>, life: &Life) -> RecvError {
         self.end();
-        error.into()
+        let error = error.into();
+        life.end(|| Some(CloseReason::from(&error)));
+        error
     }
 
     fn end(&mut self) {

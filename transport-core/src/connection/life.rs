@@ -1,13 +1,18 @@
-//! How a server reaches the connections that it has handed out: to drain, to close, and to count what they hold.
+//! How a server reaches the connections that it has handed out: to drain, to close, to count what they hold, and to be told
+//! when they are over.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::Context;
+use std::time::Instant;
 
 use atomic_waker::AtomicWaker;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::About;
+use super::alarm::now;
+use super::closed::{CloseReason, Closed, ConnectionId, Traffic};
 use super::error::Cut;
 
 /// A connection's tie to its server; of a connecting side it is empty.
@@ -27,6 +32,27 @@ struct Member {
     sender: AtomicWaker,
     /// Keeps the connection's place under the listener's cap.
     _place: OwnedSemaphorePermit,
+    since: Instant,
+    /// Set when the server has told of the connection: only then it tells of its end.
+    about: OnceLock<Arc<About>>,
+    /// What ended it, as soon as that is seen.
+    reason: OnceLock<Box<CloseReason>>,
+    counts: Counts,
+}
+
+/// What went over a connection. Each is counted by one half alone, and so costs no more than a plain number.
+#[derive(Default)]
+struct Counts {
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+/// For a number that nobody else changes.
+#[inline]
+fn add(number: &AtomicU64, more: u64) {
+    number.store(number.load(Ordering::Relaxed) + more, Ordering::Relaxed);
 }
 
 // 0: go on.
@@ -40,6 +66,7 @@ pub(crate) struct Registry {
     unread: AtomicUsize,
     unread_limit: usize,
     left: Notify,
+    on_closed: Box<dyn Fn(Closed) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -52,9 +79,10 @@ struct Members {
 }
 
 impl Registry {
-    pub(crate) fn new(unread_limit: usize) -> Arc<Registry> {
-        let members = Mutex::default();
-        Arc::new(Registry { members, unread: AtomicUsize::new(0), unread_limit, left: Notify::new() })
+    /// `on_closed` is called when a connection is over that was announced.
+    pub(crate) fn new(unread_limit: usize, on_closed: Box<dyn Fn(Closed) + Send + Sync>) -> Arc<Registry> {
+        let (members, unread) = (Mutex::default(), AtomicUsize::new(0));
+        Arc::new(Registry { members, unread, unread_limit, left: Notify::new(), on_closed })
     }
 
     /// Takes a connection in.
@@ -70,6 +98,10 @@ impl Registry {
             receiver: AtomicWaker::new(),
             sender: AtomicWaker::new(),
             _place: place,
+            since: now(),
+            about: OnceLock::new(),
+            reason: OnceLock::new(),
+            counts: Counts::default(),
         });
         members.open.insert(id, Arc::downgrade(&member));
         Life { member: Some(member) }
@@ -150,10 +182,39 @@ impl Member {
             _ => None,
         }
     }
+
+    fn closed(&mut self) -> Option<Closed> {
+        let about = self.about.take()?;
+        let reason = self.reason.take().map(|reason| *reason);
+        let reason = reason.unwrap_or_else(|| match self.cut() {
+            Some(cut) => CloseReason::Cut(cut), // which nobody looked at
+            None if self.order.load(Ordering::Acquire) == DRAIN => CloseReason::Drained,
+            None => CloseReason::ThisSide,
+        });
+        let Counts { messages_in, messages_out, bytes_in, bytes_out } = &mut self.counts;
+        let traffic = Traffic {
+            messages_in: *messages_in.get_mut(),
+            messages_out: *messages_out.get_mut(),
+            bytes_in: *bytes_in.get_mut(),
+            bytes_out: *bytes_out.get_mut(),
+        };
+        Some(Closed {
+            connection: ConnectionId(self.id),
+            source: about.source.clone(),
+            identity: about.identity.clone(),
+            reason,
+            traffic,
+            lasted: now().saturating_duration_since(self.since),
+        })
+    }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
+        // Before it counts as gone: who waits for that finds everything told.
+        if let Some(closed) = self.closed() {
+            (self.registry.on_closed)(closed);
+        }
         self.registry.lock().open.remove(&self.id);
         self.registry.unread.fetch_sub(self.unread.load(Ordering::Relaxed), Ordering::Relaxed);
         self.registry.left.notify_waiters();
@@ -164,6 +225,58 @@ impl Life {
     /// The same tie for the other half of a split connection.
     pub(super) fn share(&self) -> Life {
         Life { member: self.member.clone() }
+    }
+
+    /// Which connection it is; `None` when it is not a server's.
+    pub(crate) fn id(&self) -> Option<ConnectionId> {
+        self.member.as_ref().map(|member| ConnectionId(member.id))
+    }
+
+    /// From now on the server is told when the connection is over.
+    pub(crate) fn announce(&self, about: &Arc<About>) {
+        if let Some(member) = &self.member {
+            let _only_once = member.about.set(Arc::clone(about));
+        }
+    }
+
+    /// Something ended the connection, or one of its directions. What was seen first counts.
+    pub(crate) fn end(&self, reason: impl FnOnce() -> Option<CloseReason>) {
+        if let Some(member) = &self.member
+            && member.reason.get().is_none()
+            && let Some(reason) = reason()
+        {
+            let _another_was_first = member.reason.set(Box::new(reason));
+        }
+    }
+
+    /// Messages were received. To be called by the receiving half alone, as `count_read`.
+    #[inline]
+    pub(super) fn count_received(&self, messages: usize) {
+        if let Some(member) = &self.member {
+            add(&member.counts.messages_in, messages as u64);
+        }
+    }
+
+    #[inline]
+    pub(super) fn count_read(&self, bytes: usize) {
+        if let Some(member) = &self.member {
+            add(&member.counts.bytes_in, bytes as u64);
+        }
+    }
+
+    /// So many messages were sent in all. To be called by whoever writes alone, as `count_written`.
+    #[inline]
+    pub(super) fn set_sent(&self, messages: u64) {
+        if let Some(member) = &self.member {
+            member.counts.messages_out.store(messages, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    pub(super) fn count_written(&self, bytes: usize) {
+        if let Some(member) = &self.member {
+            add(&member.counts.bytes_out, bytes as u64);
+        }
     }
 
     /// Whether the connection must close now; otherwise the receiving task is woken when it must.
@@ -222,7 +335,7 @@ mod tests {
 
     #[test]
     fn the_fullest_connection_gives_way_when_the_budget_is_used_up() {
-        let registry = Registry::new(1000);
+        let registry = Registry::new(1000, Box::new(|_| ()));
         let (a, b, c) = (join(&registry), join(&registry), join(&registry));
         a.set_unread(300);
         b.set_unread(600);
@@ -237,7 +350,7 @@ mod tests {
 
     #[test]
     fn who_comes_after_the_order_to_drain_gets_it_too() {
-        let registry = Registry::new(1000);
+        let registry = Registry::new(1000, Box::new(|_| ()));
         let early = join(&registry);
         registry.drain();
         assert!(early.is_draining() && join(&registry).is_draining());

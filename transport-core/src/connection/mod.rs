@@ -2,6 +2,7 @@
 
 mod alarm;
 mod arriving;
+mod closed;
 mod driven;
 mod error;
 mod group;
@@ -41,6 +42,7 @@ use outbound::Writer;
 use receipts::Receipts;
 
 pub(crate) use alarm::{Alarm, after, now};
+pub use closed::{CloseReason, Closed, ConnectionId, Traffic};
 pub use error::{Cut, RecvError, SendError};
 pub use group::{Broadcast, SenderGroup};
 pub use halves::{Receiver, Sender, SenderPermit};
@@ -100,15 +102,30 @@ struct Pipe {
 }
 
 /// What is known about a connection's peer.
-struct About {
-    identity: Identity,
-    claims: Claims,
-    source: Source,
+pub(crate) struct About {
+    pub(crate) identity: Identity,
+    pub(crate) claims: Claims,
+    pub(crate) source: Source,
     protection: Protection,
     config: Arc<HandshakeConfig>,
 }
 
 impl About {
+    pub(crate) fn new(
+        identity: Identity,
+        claims: Claims,
+        source: Source,
+        protection: Protection,
+        config: &Arc<HandshakeConfig>,
+    ) -> Arc<About> {
+        Arc::new(About { identity, claims, source, protection, config: Arc::clone(config) })
+    }
+
+    pub(crate) fn span(&self, id: Option<ConnectionId>) -> tracing::Span {
+        let id = id.map(ConnectionId::to_u64);
+        tracing::info_span!("connection", id, source = %self.source, identity = %self.identity)
+    }
+
     /// How many descriptors the peer takes with a message, where they are passed at all.
     fn taken_by_peer(&self) -> usize {
         // The handshake has read it already.
@@ -135,6 +152,16 @@ impl Connection {
     /// How well what is sent is guarded against others than the two ends: by the stream, or by the mechanism's seal.
     pub fn protection(&self) -> Protection {
         self.about.protection
+    }
+
+    /// Which of its server's connections it is, as the server's events say; `None` on the connecting side.
+    pub fn id(&self) -> Option<ConnectionId> {
+        self.pipe.life.id()
+    }
+
+    /// A `tracing` span that says which connection it is, where its peer is and who: for the task that serves it.
+    pub fn span(&self) -> tracing::Span {
+        self.about.span(self.id())
     }
 
     /// Sends a message: queues it and writes everything queued.
@@ -284,7 +311,7 @@ impl Connection {
         }
         descriptors::check(descriptors.len(), self.most_descriptors())?;
         let mut message_bytes = WriteBuffer::new();
-        self.pipe.outbound.encoder.encode(message.into(), &mut message_bytes)?;
+        self.pipe.outbound.encode_apart(message.into(), &mut message_bytes)?;
         poll_fn(|cx| {
             ready!(self.pipe.poll_flush(cx))?;
             let Pipe { stream, outbound, writer, life, .. } = &mut self.pipe;
@@ -381,20 +408,15 @@ impl Connection {
 
     pub(crate) fn new(opened: Opened, config: &Arc<HandshakeConfig>) -> Connection {
         let Opened { stream, mut complete, source, input, life } = opened;
+        life.count_read(input.len());
         let limits = &config.limits;
         complete.claims.shrink_to_fit();
-        let about = About {
-            identity: complete.identity,
-            claims: complete.claims,
-            source,
-            protection: complete.protection,
-            config: Arc::clone(config),
-        };
+        let about = About::new(complete.identity, complete.claims, source, complete.protection, config);
         let outbound = Outbound::new(complete.halves.encoder, limits);
         Connection {
             inbound: Inbound::new(complete.halves.decoder, input, complete.descriptors),
             pipe: Pipe { stream, outbound, writer: Writer::new(limits), life, receipts: None },
-            about: Arc::new(about),
+            about,
         }
     }
 
@@ -421,10 +443,12 @@ impl Connection {
 
 impl Pipe {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.outbound.report(&self.life);
         self.writer.poll_drain(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.outbound.report(&self.life);
         self.writer.poll_flush(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
     }
 }

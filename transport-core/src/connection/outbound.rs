@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWrite;
 
 use super::alarm::{Alarm, now};
+use super::closed::CloseReason;
 use super::error::SendError;
 use super::life::Life;
 use crate::framing::{Control, MessageEncoder, UnencodableError};
@@ -21,6 +22,8 @@ pub(crate) struct Outbound {
     pub(super) buffer: WriteBuffer,
     /// From this many queued bytes on, a sender has to wait until some are written.
     limit: usize,
+    /// How many messages were encoded.
+    pub(super) messages: u64,
 }
 
 /// So many bytes go into one write when there are enough. 64 KiB and less cost a system call too often, 256 KiB and more
@@ -35,7 +38,7 @@ const PONGS_UP_TO: usize = 64 << 10;
 
 impl Outbound {
     pub(super) fn new(encoder: Box<dyn MessageEncoder>, limits: &Limits) -> Outbound {
-        Outbound { encoder, buffer: WriteBuffer::new(), limit: limits.queued_out.max(1) }
+        Outbound { encoder, buffer: WriteBuffer::new(), limit: limits.queued_out.max(1), messages: 0 }
     }
 
     /// Whether a sender that writes itself should do so before it queues more.
@@ -52,7 +55,26 @@ impl Outbound {
 
     #[inline]
     pub(crate) fn encode(&mut self, message: MessageRef<'_>) -> Result<(), UnencodableError> {
-        self.encoder.encode(message, &mut self.buffer)
+        self.encoder.encode(message, &mut self.buffer)?;
+        self.messages += 1;
+        Ok(())
+    }
+
+    /// Encodes a message that does not wait in the buffer.
+    pub(super) fn encode_apart(
+        &mut self,
+        message: MessageRef<'_>,
+        buffer: &mut WriteBuffer,
+    ) -> Result<(), UnencodableError> {
+        self.encoder.encode(message, buffer)?;
+        self.messages += 1;
+        Ok(())
+    }
+
+    /// What is in the buffer is about to be written.
+    #[inline]
+    pub(super) fn report(&self, life: &Life) {
+        life.set_sent(self.messages);
     }
 
     pub(super) fn encode_control(&mut self, control: &Control) {
@@ -111,16 +133,13 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         if let Some(cut) = life.cut() {
-            return Poll::Ready(Err(SendError::Cut(cut)));
+            return Poll::Ready(Err(ended_by(SendError::Cut(cut), life)));
         }
         while !buffer.is_empty() {
             self.unflushed = true;
             let written = poll_write(buffer, io, cx);
             let written = ready!(self.guard(written, life, cx))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
-            }
-            buffer.advance(written);
+            advance(buffer, written, life)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -137,11 +156,7 @@ impl Writer {
         let used = buffer.fill_slices(&mut slices);
         let written = write(&slices[..used], cx);
         let written = ready!(self.guard(written, life, cx))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
-        }
-        buffer.advance(written);
-        Poll::Ready(Ok(()))
+        Poll::Ready(advance(buffer, written, life))
     }
 
     /// While the stream is not ready: watches the write deadline and orders to close.
@@ -154,21 +169,36 @@ impl Writer {
         match poll {
             Poll::Ready(result) => {
                 self.stall = None;
-                Poll::Ready(result.map_err(SendError::from))
+                Poll::Ready(result.map_err(|error| ended_by(error.into(), life)))
             }
             Poll::Pending => {
                 if let Some(cut) = life.poll_cut_for_send(cx) {
-                    return Poll::Ready(Err(SendError::Cut(cut)));
+                    return Poll::Ready(Err(ended_by(SendError::Cut(cut), life)));
                 }
                 let new = || Box::new(Stall { since: now(), alarm: Alarm::default() });
                 let Stall { since, alarm } = &mut **self.stall.get_or_insert_with(new);
-                match alarm.poll(since.checked_add(self.write_time), cx) {
-                    Poll::Ready(()) => Poll::Ready(Err(SendError::Stalled(self.write_time))),
-                    Poll::Pending => Poll::Pending,
-                }
+                ready!(alarm.poll(since.checked_add(self.write_time), cx));
+                Poll::Ready(Err(ended_by(SendError::Stalled(self.write_time), life)))
             }
         }
     }
+}
+
+/// Forgets what the stream has taken.
+#[inline]
+fn advance(buffer: &mut WriteBuffer, written: usize, life: &Life) -> Result<(), SendError> {
+    if written == 0 {
+        return Err(ended_by(io::Error::from(io::ErrorKind::WriteZero).into(), life));
+    }
+    life.count_written(written);
+    buffer.advance(written);
+    Ok(())
+}
+
+#[cold]
+fn ended_by(error: SendError, life: &Life) -> SendError {
+    life.end(|| CloseReason::of_sending(&error));
+    error
 }
 
 /// Offers as much as possible in one system call.

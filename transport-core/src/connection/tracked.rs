@@ -1,12 +1,13 @@
-//! A stream that keeps its place at its server.
+//! A stream that keeps its place at its server, and is counted.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::closed::CloseReason;
 use super::error::Cut;
 use super::life::Life;
 use crate::transport::{BoxRead, BoxStream, BoxWrite, ReadHalf, Stream, WriteHalf};
@@ -21,6 +22,34 @@ pub(crate) struct Tracked<S> {
 impl<S> Tracked<S> {
     pub(crate) fn new(stream: S, life: Life) -> Tracked<S> {
         Tracked { stream, life }
+    }
+}
+
+impl<S> Tracked<S> {
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    fn has_read(&self, bytes: usize, room: usize, read: io::Result<()>) -> io::Result<()> {
+        self.life.count_read(bytes);
+        if read.is_ok() && bytes == 0 && room > 0 {
+            self.life.end(|| Some(CloseReason::PeerClosed));
+        }
+        self.noting(read)
+    }
+
+    fn has_written(&self, written: io::Result<usize>) -> io::Result<usize> {
+        if let Ok(bytes) = written {
+            self.life.count_written(bytes);
+        }
+        self.noting(written)
+    }
+
+    fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.life.end(|| Some(CloseReason::Io(error.kind())));
+        }
+        result
     }
 }
 
@@ -43,7 +72,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
         if let Some(cut) = self.life.poll_cut_for_recv(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
     }
 }
 
@@ -52,7 +83,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         if let Some(cut) = self.life.poll_cut_for_send(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        Poll::Ready(self.has_written(written))
     }
 
     fn poll_write_vectored(
@@ -63,7 +95,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         if let Some(cut) = self.life.poll_cut_for_send(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.has_written(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -107,7 +140,9 @@ impl Stream for Tracked<BoxStream> {
         if let Some(cut) = self.life.poll_cut_for_recv(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        self.stream.poll_read_with_descriptors(cx, buf, descriptors)
+        let before = buf.filled().len();
+        let read = ready!(self.stream.poll_read_with_descriptors(cx, buf, descriptors));
+        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
     }
 
     fn poll_write_with_descriptors(
@@ -119,7 +154,8 @@ impl Stream for Tracked<BoxStream> {
         if let Some(cut) = self.life.poll_cut_for_send(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        self.stream.poll_write_with_descriptors(cx, bufs, descriptors)
+        let written = ready!(self.stream.poll_write_with_descriptors(cx, bufs, descriptors));
+        Poll::Ready(self.has_written(written))
     }
 
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
@@ -143,7 +179,9 @@ impl ReadHalf for Tracked<BoxRead> {
         if let Some(cut) = self.life.poll_cut_for_recv(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        self.stream.poll_read_with_descriptors(cx, buf, descriptors)
+        let before = buf.filled().len();
+        let read = ready!(self.stream.poll_read_with_descriptors(cx, buf, descriptors));
+        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
     }
 }
 
@@ -157,6 +195,7 @@ impl WriteHalf for Tracked<BoxWrite> {
         if let Some(cut) = self.life.poll_cut_for_send(cx) {
             return Poll::Ready(Err(failed(cut)));
         }
-        self.stream.poll_write_with_descriptors(cx, bufs, descriptors)
+        let written = ready!(self.stream.poll_write_with_descriptors(cx, bufs, descriptors));
+        Poll::Ready(self.has_written(written))
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
-use super::events::ServerEvent;
+use super::events::{ServerEvent, log};
 use super::pending::Pending;
-use crate::connection::{Life, Registry, Unopened, after};
+use crate::connection::{About, Life, Registry, Unopened, after};
 use crate::events::EventSender;
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
@@ -19,12 +20,12 @@ use crate::transport::{BoxFuture, Established, Incoming, Listener, Source};
 
 /// Makes what a server hands out (connections, or raw streams) of a stream that was taken in, before the deadline.
 pub(super) type Admit<T> =
-    dyn Fn(Established, Instant) -> BoxFuture<'static, Result<Admitted<T>, Unopened>> + Send + Sync;
+    dyn Fn(Established, Instant) -> BoxFuture<'static, Result<T, Unopened>> + Send + Sync;
 
-/// Who passed.
-pub(super) struct Admitted<T> {
-    pub(super) identity: Identity,
-    pub(super) item: T,
+/// What a server hands out.
+pub(super) trait HandedOut: Send + 'static {
+    fn life(&self) -> &Life;
+    fn about(&self) -> &Arc<About>;
 }
 
 /// What the accept loop, its handshakes and the server's handle share.
@@ -49,7 +50,9 @@ struct Underway {
 impl Shared {
     pub(super) fn new(config: Arc<HandshakeConfig>, events: EventSender<ServerEvent>) -> Arc<Shared> {
         let limits = &config.limits;
-        let registry = Registry::new(limits.unread_per_listener);
+        let told = events.clone();
+        let on_closed = move |closed| tell(&told, ServerEvent::Closed(Arc::new(closed)));
+        let registry = Registry::new(limits.unread_per_listener, Box::new(on_closed));
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
         let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(Shared { config, registry, events, pending, no_handshakes: Notify::new(), places })
@@ -80,15 +83,7 @@ impl Shared {
     }
 
     pub(super) fn tell(&self, event: ServerEvent) {
-        match &event {
-            ServerEvent::Accepted { source, identity } => {
-                tracing::debug!(%source, %identity, "peer accepted")
-            }
-            ServerEvent::Refused { source, reason, .. } => tracing::info!(%source, %reason, "peer refused"),
-            ServerEvent::AcceptFailed { error, .. } => tracing::warn!(%error, "cannot accept"),
-            ServerEvent::Stopped => tracing::debug!("server stopped"),
-        }
-        self.events.tell(event);
+        tell(&self.events, event);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending<Underway>> {
@@ -97,8 +92,13 @@ impl Shared {
     }
 }
 
+fn tell(events: &EventSender<ServerEvent>, event: ServerEvent) {
+    log(&event);
+    events.tell(event);
+}
+
 /// Runs until it is aborted.
-pub(super) async fn accept_loop<T: Send + 'static>(
+pub(super) async fn accept_loop<T: HandedOut>(
     mut listener: Box<dyn Listener>,
     shared: Arc<Shared>,
     admit: Arc<Admit<T>>,
@@ -127,7 +127,7 @@ pub(super) async fn accept_loop<T: Send + 'static>(
     }
 }
 
-fn start_handshake<T: Send + 'static>(
+fn start_handshake<T: HandedOut>(
     incoming: Incoming,
     shared: &Arc<Shared>,
     admit: &Arc<Admit<T>>,
@@ -137,7 +137,9 @@ fn start_handshake<T: Send + 'static>(
     // The lock is held until the handshake is in the table: it cannot end before that.
     let mut pending = shared.pending();
     let evicted = pending.insert(&source, |id| {
+        let span = tracing::info_span!("handshake", %source, identity = tracing::field::Empty);
         let handshake = handshake(id, incoming, Arc::clone(shared), Arc::clone(admit), accepted.clone());
+        let handshake = handshake.instrument(span);
         Underway { task: tokio::spawn(handshake).abort_handle(), source: source.clone(), refused: false }
     });
     drop(pending);
@@ -153,7 +155,7 @@ fn start_handshake<T: Send + 'static>(
     }
 }
 
-async fn handshake<T: Send + 'static>(
+async fn handshake<T: HandedOut>(
     id: u64,
     incoming: Incoming,
     shared: Arc<Shared>,
@@ -173,14 +175,20 @@ async fn handshake<T: Send + 'static>(
                 Err(_) => return Err(HandshakeError::Deadline(time).into()),
             },
         };
-        known = Some(Identity::new(&established.evidence, &[]));
+        let identity = known.insert(Identity::new(&established.evidence, &[]));
+        tracing::Span::current().record("identity", tracing::field::display(identity));
         admit(established, deadline).await
     };
     match admitted.await {
-        Ok(Admitted { identity, item }) => {
+        Ok(item) => {
+            let identity = item.about().identity.clone();
+            tracing::Span::current().record("identity", tracing::field::display(&identity));
             // From here on it is no longer pending: who has been authenticated does not give way.
-            if shared.pending().remove(id).is_some() {
-                shared.tell(ServerEvent::Accepted { source, identity });
+            if shared.pending().remove(id).is_some()
+                && let Some(connection) = item.life().id()
+            {
+                item.life().announce(item.about());
+                shared.tell(ServerEvent::Accepted { connection, source, identity });
                 // Fails only when the server is gone.
                 let _ = accepted.send(item).await;
             }

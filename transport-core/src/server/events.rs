@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::connection::{Closed, ConnectionId, Traffic};
 use crate::events::Events;
 use crate::handshake::HandshakeError;
 use crate::identity::Identity;
@@ -15,6 +16,8 @@ use crate::transport::Source;
 pub enum ServerEvent {
     /// A peer was authenticated and allowed.
     Accepted {
+        /// The connection, until it is [`Closed`](ServerEvent::Closed).
+        connection: ConnectionId,
         /// Where it is.
         source: Source,
         /// Who it is.
@@ -29,6 +32,11 @@ pub enum ServerEvent {
         /// Why.
         reason: Arc<HandshakeError>,
     },
+    /// A connection that was accepted is over: all of it has been dropped, whether it was split, taken apart, or never
+    /// handed over.
+    ///
+    /// It can come after [`Stopped`](ServerEvent::Stopped): the events end when the last connection has ended.
+    Closed(Arc<Closed>),
     /// Accepting failed; the server waits and tries again.
     AcceptFailed {
         /// Why, such as too many open files.
@@ -44,3 +52,26 @@ pub enum ServerEvent {
 pub type ServerEvents = Events<ServerEvent>;
 
 pub(super) const EVENTS_KEPT: usize = 1024;
+
+/// Writes an event to the program's log.
+pub(super) fn log(event: &ServerEvent) {
+    match event {
+        ServerEvent::Accepted { connection, source, identity } => {
+            tracing::debug!(%connection, %source, %identity, "peer accepted");
+        }
+        ServerEvent::Refused { source, identity, reason } => {
+            let identity = identity.as_ref().map(tracing::field::display);
+            tracing::info!(%source, identity, %reason, "peer refused");
+        }
+        ServerEvent::Closed(closed) => {
+            let Closed { connection, source, identity, reason, traffic, lasted } = &**closed;
+            let Traffic { messages_in, messages_out, bytes_in, bytes_out } = traffic;
+            tracing::debug!(
+                %connection, %source, %identity, %reason, ?lasted, messages_in, messages_out, bytes_in, bytes_out,
+                "connection closed"
+            );
+        }
+        ServerEvent::AcceptFailed { error, .. } => tracing::warn!(%error, "cannot accept"),
+        ServerEvent::Stopped => tracing::debug!("server stopped"),
+    }
+}

@@ -14,14 +14,14 @@ use tokio::sync::watch;
 
 use crate::address::Address;
 use crate::claims::Claims;
-use crate::connection::{Connection, Tracked, open};
+use crate::connection::{About, Connection, ConnectionId, Life, Tracked, open};
 use crate::handshake::{HandshakeConfig, HandshakeError, check_protection};
 use crate::identity::Identity;
 use crate::mechanism::Null;
 use crate::transport::{BoxStream, Established, HandOver, Listener, Source};
 
 use accepted::Accepted;
-use acceptor::{Admit, Admitted, Shared, accept_loop};
+use acceptor::{Admit, HandedOut, Shared, accept_loop};
 
 pub use events::{ServerEvent, ServerEvents};
 
@@ -49,9 +49,7 @@ pub struct RawServer {
 /// A byte stream whose peer is allowed.
 pub struct RawConnection {
     stream: Tracked<BoxStream>,
-    identity: Identity,
-    claims: Claims,
-    source: Source,
+    about: Arc<About>,
 }
 
 /// Reaches a [`Server`] or [`RawServer`] from elsewhere: to shut it down while another task accepts.
@@ -96,9 +94,7 @@ impl Server {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
                         let opened = open(established, &shared.config, deadline, shared.take_place()).await?;
-                        let identity = opened.complete.identity.clone();
-                        let item = Connection::new(opened, &shared.config);
-                        Ok(Admitted { identity, item })
+                        Ok(Connection::new(opened, &shared.config))
                     })
                 })
             }),
@@ -123,14 +119,14 @@ impl RawServer {
                     let shared = Arc::clone(&shared);
                     Box::pin(async move {
                         let Established { stream, evidence, claims, source } = established;
-                        let plaintext = shared.config.danger_plaintext;
-                        check_protection(&Null, evidence.protection(), plaintext)
+                        let HandshakeConfig { policy, danger_plaintext, .. } = &*shared.config;
+                        let protection = evidence.protection();
+                        check_protection(&Null, protection, *danger_plaintext)
                             .map_err(HandshakeError::from)?;
                         let identity = Identity::new(&evidence, &[]);
-                        shared.config.policy.check(&identity).map_err(HandshakeError::from)?;
-                        let stream = Tracked::new(stream, shared.take_place().await);
-                        let item = RawConnection { stream, identity: identity.clone(), claims, source };
-                        Ok(Admitted { identity, item })
+                        policy.check(&identity).map_err(HandshakeError::from)?;
+                        let about = About::new(identity, claims, source, protection, &shared.config);
+                        Ok(RawConnection { stream: Tracked::new(stream, shared.take_place().await), about })
                     })
                 })
             }),
@@ -245,7 +241,7 @@ impl fmt::Debug for ServerHandle {
     }
 }
 
-impl<T: Send + 'static> Accepting<T> {
+impl<T: HandedOut> Accepting<T> {
     fn start(
         listener: Box<dyn Listener>,
         config: HandshakeConfig,
@@ -300,17 +296,27 @@ impl<T> Drop for Accepting<T> {
 impl RawConnection {
     /// Who the peer is.
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.about.identity
     }
 
     /// What the peer says of itself: nothing of it is proven.
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        &self.about.claims
     }
 
     /// Where the peer is.
     pub fn source(&self) -> &Source {
-        &self.source
+        &self.about.source
+    }
+
+    /// Which of the server's connections it is, as the server's events say.
+    pub fn id(&self) -> Option<ConnectionId> {
+        self.stream.life().id()
+    }
+
+    /// A `tracing` span that says which connection it is, where its peer is and who: for the task that serves it.
+    pub fn span(&self) -> tracing::Span {
+        self.about.span(self.id())
     }
 
     /// The stream, which still counts as one of the server's connections until it is dropped.
@@ -319,11 +325,31 @@ impl RawConnection {
     }
 }
 
+impl HandedOut for Connection {
+    fn life(&self) -> &Life {
+        Connection::life(self)
+    }
+
+    fn about(&self) -> &Arc<About> {
+        Connection::about(self)
+    }
+}
+
+impl HandedOut for RawConnection {
+    fn life(&self) -> &Life {
+        self.stream.life()
+    }
+
+    fn about(&self) -> &Arc<About> {
+        &self.about
+    }
+}
+
 impl fmt::Debug for RawConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RawConnection")
-            .field("identity", &self.identity)
-            .field("source", &self.source)
+            .field("identity", &self.about.identity)
+            .field("source", &self.about.source)
             .finish_non_exhaustive()
     }
 }

@@ -57,7 +57,7 @@ async fn meeting(kind: Kind, mechanism: &'static str, ends: Ends) -> Result<Meet
     let Ends { address, mut client, mut server } = ends;
     let client_sees = Seen::of(client.identity());
     let server_sees = Seen::of(server.identity());
-    let echoing = tokio::spawn(async move { echo(&mut server, &mut 0).await });
+    let echoing = tokio::spawn(async move { echo(&mut server).await });
     let messages = exchange(&mut client).await?;
     client.close().await?;
     echoing.await??;

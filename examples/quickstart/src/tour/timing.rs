@@ -27,7 +27,7 @@ pub(super) struct Timing {
 pub(super) async fn measure(places: &mut Places) -> Result<Vec<Timing>, Problem> {
     let mut timings = Vec::new();
     for kind in Kind::ALL {
-        let answer = async |mut server: Connection| echo(&mut server, &mut 0).await;
+        let answer = async |mut server: Connection| echo(&mut server).await;
         let ((), round_trip) = two_programs(kind, places.address(kind)?, answer, round_trip).await?;
         let (received, sent) = two_programs(kind, places.address(kind)?, count, flood).await?;
         if received != sent.messages {
