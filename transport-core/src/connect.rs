@@ -91,7 +91,7 @@ impl Connect {
     /// Spins for up to this long on the socket before the task waits, whenever it receives. Default: not at all.
     ///
     /// It halves the round trip on a machine with a core to spare, and holds up the other tasks of the thread. Only for
-    /// plain sockets, and not after [`Connection::split`].
+    /// plain sockets, and not after [`Connection::split`] or with [`keep`](Connect::keep).
     pub fn spin(mut self, time: Duration) -> Connect {
         self.spin = time;
         self

@@ -388,6 +388,30 @@ async fn a_handle_can_close_the_client_and_recv_ends_after_what_has_arrived() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dropped_close_goes_on_and_a_further_one_waits_for_it() {
+    let transports = transports();
+    let client = keep(&transports, ClientConfig::default());
+    let handle = client.handle();
+    client.send("kept").await.unwrap();
+    let start = Instant::now();
+    assert!(tokio::time::timeout(SECOND, handle.close(5 * SECOND)).await.is_err());
+    assert!(tokio::time::timeout(SECOND, client.connected()).await.is_err());
+    assert_eq!(handle.close(LONG).await, [Message::from("kept")]);
+    assert_eq!(start.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_waits_between_attempts_lets_others_have_their_turn() {
+    let transports = transports();
+    let backoff = BackoffConfig::default().with_first(Duration::ZERO);
+    let client = keep(&transports, ClientConfig::default().with_backoff(backoff));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(client.close(Duration::ZERO).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_client_closes_the_connection_and_ends_its_handles() {
     let transports = transports();
     let mut server = serve(&transports).await;

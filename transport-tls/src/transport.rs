@@ -69,7 +69,8 @@ impl TlsTransport {
         Ok(TlsTransport { scheme: SCHEME, inner: Arc::new(TcpTransport::new()), state: State::load(config)? })
     }
 
-    /// The same over another transport and under another scheme, such as `tls+unix`.
+    /// The same over another transport and under another scheme, such as `tls+unix`; or under its own, over a
+    /// [`TcpTransport`] with a proxy.
     ///
     /// # Examples
     ///

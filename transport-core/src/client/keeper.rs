@@ -150,7 +150,12 @@ impl Keeper {
         }
         let time = left.map_or(time, |left| left.min(time));
         let until = after(time);
-        if time.is_zero() || self.is_drained(ClientState::Waiting { until: until.into_std() }) {
+        if time.is_zero() {
+            // An attempt may fail without waiting for anything, and others need their turn.
+            tokio::task::yield_now().await;
+            return true;
+        }
+        if self.is_drained(ClientState::Waiting { until: until.into_std() }) {
             return true;
         }
         self.shared.tell(ClientEvent::Waiting { time });

@@ -9,5 +9,5 @@ mod transport;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use proxy::fuzz as fuzz_proxy;
-pub use proxy::{Answer, Proxy, ProxyAddressError, ProxyError};
+pub use proxy::{Proxy, ProxyAddressError, ProxyAnswer, ProxyError};
 pub use transport::TcpTransport;

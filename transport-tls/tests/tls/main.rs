@@ -10,5 +10,6 @@ mod endings;
 mod hellos;
 mod loading;
 mod peers;
+mod proxies;
 mod refusals;
 mod reload;

@@ -37,7 +37,7 @@ pub enum ProxyError {
     Credentials(&'static str),
     /// It would not, or could not, reach the target.
     #[error("it answered: {0}")]
-    Refused(Answer),
+    Refused(ProxyAnswer),
     /// The target cannot be named to it.
     #[error("it cannot be told the host {host:?}: {problem}")]
     Target {
@@ -63,14 +63,14 @@ impl ProxyError {
 
 /// What a proxy said instead of "connected".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ProxyAnswer {
     code: u16,
     text: String,
 }
 
-impl Answer {
-    pub(super) fn new(code: u16, text: &str) -> Answer {
-        Answer { code, text: text.chars().take(MOST_SHOWN).collect() }
+impl ProxyAnswer {
+    pub(super) fn new(code: u16, text: &str) -> ProxyAnswer {
+        ProxyAnswer { code, text: text.chars().take(MOST_SHOWN).collect() }
     }
 
     /// SOCKS5: the reply code (RFC 1928, section 6). HTTP: the status.
@@ -79,7 +79,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for ProxyAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, Printable(&self.text))
     }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use super::error::{Answer, ProxyError};
+use super::error::{ProxyAnswer, ProxyError};
 use super::handshake::Handshake;
 use super::target::Target;
 
@@ -24,7 +24,7 @@ pub(super) struct HttpConnect<'a> {
     /// The line that is coming.
     line: Vec<u8>,
     /// Of the answer whose header fields are coming.
-    status: Option<Answer>,
+    status: Option<ProxyAnswer>,
     done: bool,
 }
 
@@ -97,7 +97,7 @@ impl Handshake for HttpConnect<'_> {
 }
 
 /// `HTTP/1.1 200 Connection established` (RFC 9112, section 4).
-fn status(line: &[u8]) -> Result<Answer, ProxyError> {
+fn status(line: &[u8]) -> Result<ProxyAnswer, ProxyError> {
     let not_http = || violation(format!("it began with {}", line[..line.len().min(20)].escape_ascii()));
     let rest = line.strip_prefix(b"HTTP/1.").ok_or_else(not_http)?;
     let [version, b' ', code @ ..] = rest else { return Err(not_http()) };
@@ -107,7 +107,7 @@ fn status(line: &[u8]) -> Result<Answer, ProxyError> {
         return Err(not_http());
     }
     let code = digits.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
-    Ok(Answer::new(code, String::from_utf8_lossy(reason).trim_start()))
+    Ok(ProxyAnswer::new(code, String::from_utf8_lossy(reason).trim_start()))
 }
 
 fn violation(problem: String) -> ProxyError {

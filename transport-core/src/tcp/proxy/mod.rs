@@ -20,7 +20,7 @@ use http::HttpConnect;
 use socks5::Socks5;
 use target::Target;
 
-pub use error::{Answer, ProxyAddressError, ProxyError};
+pub use error::{ProxyAddressError, ProxyAnswer, ProxyError};
 
 /// A proxy that connects to targets on this side's behalf: `socks5://host:port` or `http://host:port`.
 ///
@@ -31,7 +31,7 @@ pub use error::{Answer, ProxyAddressError, ProxyError};
 ///
 /// A proxy sees and can change all that passes, can connect to somewhere else than it was told, and receives its own
 /// password readable for everyone on the way to it. So a stream through a proxy counts as unprotected, whatever its target
-/// is called: `127.0.0.1` is the proxy's own host. Beyond that the mechanism or TLS has to prove the server.
+/// is called: `127.0.0.1` is the proxy's own host. The mechanism, or TLS over this transport, has to prove the server.
 ///
 /// # Examples
 ///
@@ -158,7 +158,7 @@ impl fmt::Debug for Proxy {
 
 /// What the fuzz target checks: no answer of a proxy panics or makes this side hold more than its bound, and it does not
 /// matter how the bytes are cut.
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn fuzz(protocol_is_http: bool, answers: &[u8]) {
     let credentials = Credentials { user: "user".into(), password: Zeroizing::new("password".into()) };
     let Ok(target) = Target::new("example", 5555) else { return };
@@ -174,6 +174,23 @@ pub(crate) fn fuzz(protocol_is_http: bool, answers: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is likely to get far, with anything in it.
+        #[test]
+        fn whatever_a_proxy_answers_is_bounded_and_may_be_cut_anywhere(
+            head in proptest::sample::select(vec![
+                &b""[..], b"\x05\x00", b"\x05\x02\x01\x00\x05\x00\x00", b"HTTP/1.1 ", b"HTTP/1.1 200 \r\n",
+                b"HTTP/1.1 100\n\n",
+            ]),
+            rest in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b'\r'), Just(0)], 0..400),
+        ) {
+            let answers = [head, &rest].concat();
+            fuzz(false, &answers);
+            fuzz(true, &answers);
+        }
+    }
 
     #[test]
     fn a_proxy_is_read_and_printed_without_its_password() {

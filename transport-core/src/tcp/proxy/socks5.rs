@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 
 use super::Credentials;
-use super::error::{Answer, ProxyError};
+use super::error::{ProxyAnswer, ProxyError};
 use super::handshake::Handshake;
 use super::target::{Host, Target};
 
@@ -134,7 +134,7 @@ impl<'a> Socks5<'a> {
         self.check(0, VERSION, "its reply does not start with 5")?;
         let code = self.input[1];
         if code != 0 {
-            return Err(ProxyError::Refused(Answer::new(code.into(), explain(code))));
+            return Err(ProxyError::Refused(ProxyAnswer::new(code.into(), explain(code))));
         }
         if !matches!(self.input[3], 1 | 3 | 4) {
             return Err(self.violation("its reply has an address of no known type"));
