@@ -31,6 +31,10 @@ test:
 tour:
     cargo run --release -p quickstart
 
+# The certificate of a server is replaced 50 times, 10 of them by a broken one, while 10,000 connections are made
+reload-under-load:
+    RELOAD_LONG=1 cargo test -p transport-tls --release --test reload_under_load -- --nocapture
+
 # Tests against programs that others wrote; skipping is failing
 interop:
     INTEROP=required cargo test -p interop

@@ -19,7 +19,7 @@ use crate::identity::{Identity, Printable};
 /// The textual form of the single rules, as programs take them on the command line, is read with [`str::parse`]:
 ///
 /// ```text
-/// anyone | process | uid:N | gid:N | user:NAME | dns:GLOB | uri:GLOB | pin:sha256:BASE64 | curve:HEX | issuer:NAME
+/// anyone | process | certified | uid:N | gid:N | user:NAME | dns:GLOB | uri:GLOB | pin:sha256:BASE64 | curve:HEX | issuer:NAME
 /// ```
 ///
 /// In a glob, `*` stands for any characters except the separator (`.` in DNS names, `/` in URIs) and `**` for any
@@ -51,6 +51,7 @@ enum Rule {
     Uri(Glob),
     Pin([u8; 32]),
     Issuer(String),
+    Certified,
     CurveKey([u8; 32]),
     Other {
         kind: String,
@@ -151,6 +152,14 @@ impl Policy {
         Policy::from_rule(Rule::Issuer(name.into()))
     }
 
+    /// Allows whoever has a certificate that a trusted authority vouches for.
+    ///
+    /// For a client that is enough: `tls` has compared the certificate with the name in the address. A server lets everyone
+    /// in who has a certificate of its authorities.
+    pub fn certified() -> Policy {
+        Policy::from_rule(Rule::Certified)
+    }
+
     /// Allows the owner of this long-term CURVE key.
     pub fn curve_key(key: [u8; 32]) -> Policy {
         Policy::from_rule(Rule::CurveKey(key))
@@ -231,6 +240,7 @@ impl Policy {
             Rule::Uri(glob) => chain(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
             Rule::Pin(pin) => certificate(identity, |c| c.spki_sha256 == *pin),
             Rule::Issuer(issuer) => chain(identity, |c| c.issuer == *issuer),
+            Rule::Certified => chain(identity, |_| true),
             Rule::CurveKey(key) => any(&|p| matches!(p, Proof::CurveKey(k) if k == key)),
             Rule::Other { kind, name } => {
                 any(&|p| matches!(p, Proof::Other { kind: k, name: n } if k == kind && n == name))
@@ -264,6 +274,7 @@ impl FromStr for Policy {
         match text {
             "anyone" => return Ok(Policy::danger_anyone()),
             "process" => return Ok(Policy::same_process()),
+            "certified" => return Ok(Policy::certified()),
             _ => {}
         }
         let (kind, value) = text.split_once(':').ok_or_else(|| error(FORMS))?;
@@ -319,6 +330,7 @@ impl fmt::Display for Policy {
             Rule::Nobody => f.write_str("nobody"),
             Rule::Anyone => f.write_str("anyone"),
             Rule::SameProcess => f.write_str("process"),
+            Rule::Certified => f.write_str("certified"),
             Rule::Uid(uid) => write!(f, "uid:{uid}"),
             Rule::Gid(gid) => write!(f, "gid:{gid}"),
             Rule::User(user) => write!(f, "user:{}", Printable(user)),
@@ -344,7 +356,7 @@ impl fmt::Debug for Policy {
 /// What the kernel shows for a user or group that is not mapped into this namespace.
 const OVERFLOW_ID: u32 = 65534;
 
-const FORMS: &str = "the forms are anyone, process, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB, pin:sha256:BASE64, \
+const FORMS: &str = "the forms are anyone, process, certified, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB, pin:sha256:BASE64, \
                      curve:HEX and issuer:NAME";
 
 #[cfg(test)]
@@ -392,6 +404,7 @@ mod tests {
         assert!(allows("dns:**.example", &tls(2)) && !allows("dns:*.db.example", &uid(7)));
         assert!(allows("uri:spiffe://example/db/*", &tls(2)) && !allows("uri:spiffe://example/*", &tls(2)));
         assert!(allows("issuer:CN=ca", &tls(2)));
+        assert!(allows("certified", &tls(2)) && !allows("certified", &uid(1)));
         let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
         assert!(allows(&pin, &tls(0)) && !allows(&pin, &uid(1)));
         let curve = peer(&[Proof::CurveKey([0xab; 32])]);
@@ -400,7 +413,7 @@ mod tests {
 
     #[test]
     fn names_in_a_certificate_that_is_only_pinned_are_only_claims() {
-        for rule in ["dns:*.db.example", "uri:spiffe://example/db/1", "issuer:CN=ca"] {
+        for rule in ["dns:*.db.example", "uri:spiffe://example/db/1", "issuer:CN=ca", "certified"] {
             assert!(allows(rule, &tls(1)) && !allows(rule, &tls(0)), "{rule}");
         }
         assert_eq!(tls(1).to_string(), "spiffe://example/db/1");
@@ -446,9 +459,18 @@ mod tests {
     fn rules_print_as_they_are_parsed() {
         let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
         let curve = format!("curve:{}", "0f".repeat(32));
-        for rule in
-            ["anyone", "process", "uid:1", "gid:2", "user:a b", "dns:*.x", "uri:spiffe://x/**", &pin, &curve]
-        {
+        for rule in [
+            "anyone",
+            "process",
+            "certified",
+            "uid:1",
+            "gid:2",
+            "user:a b",
+            "dns:*.x",
+            "uri:spiffe://x/**",
+            &pin,
+            &curve,
+        ] {
             assert_eq!(rule.parse::<Policy>().unwrap().to_string(), rule);
         }
     }

@@ -26,6 +26,9 @@ mod error;
 mod establish;
 mod event;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generation;
 mod handshake_verifier;
 mod hello;

@@ -146,11 +146,11 @@ fn pin(credentials: &Credentials) -> String {
 }
 
 fn seen(connection: &Connection) -> String {
-    let pins = connection.identity().proofs().iter().filter_map(|proof| match proof {
+    let mut pins = connection.identity().proofs().iter().filter_map(|proof| match proof {
         Proof::Certificate(certificate) => Some(Policy::spki_pin(certificate.spki_sha256).to_string()),
         _ => None,
     });
-    pins.last().unwrap()
+    pins.next().unwrap()
 }
 
 /// Nothing here takes this long unless it hangs.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use transport::{Address, Policy};
 
-/// Authenticated messages over TCP, Unix sockets and memory: a tour of a few seconds
+use crate::certificates::TlsOptions;
+
+/// Authenticated messages over TLS, TCP, Unix sockets and memory: a tour of a few seconds
 ///
 /// Without a command, it starts a server on each transport, connects to it, and shows who each side proved to be, who
 /// is refused and why, and how fast it is. It needs no privileges and leaves no file behind.
@@ -49,12 +51,12 @@ pub(crate) struct PasswdOptions {
 
 #[derive(Args)]
 pub(crate) struct ServeOptions {
-    /// Where to listen: tcp://127.0.0.1:5555 (port 0: any), unix:///path or unix:@name
+    /// Where to listen: tls://host:port, tcp://127.0.0.1:5555 (port 0: any), unix:///path or unix:@name
     #[arg(value_parser = address)]
     pub(crate) address: Address,
     /// Who may in; several are several who may. Without any, everyone is refused
     ///
-    /// anyone, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB or pin:sha256:BASE64
+    /// anyone, certified, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB or pin:sha256:BASE64
     #[arg(long, value_name = "RULE")]
     pub(crate) allow: Vec<Policy>,
     /// Ask for a user and a password (PLAIN): a file of lines user:password that only its owner can read
@@ -63,6 +65,11 @@ pub(crate) struct ServeOptions {
     /// Ask for a user and a password (SCRAM-SHA-256): a file that `quickstart passwd` made
     #[arg(long, value_name = "FILE", conflicts_with = "plain_file")]
     pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+    /// Do not ask clients for certificates (tls): they have passwords, or are anonymous
+    #[arg(long, conflicts_with_all = ["ca", "pin", "crl"])]
+    pub(crate) no_client_certs: bool,
     /// Let messages and passwords go where others can read and change them
     #[arg(long)]
     pub(crate) danger_plaintext: bool,
@@ -70,7 +77,7 @@ pub(crate) struct ServeOptions {
 
 #[derive(Args)]
 pub(crate) struct SendOptions {
-    /// Where to connect to: tcp://host:port, unix:///path or unix:@name
+    /// Where to connect to: tls://host:port (?name=NAME if the certificate has another), tcp://host:port, unix:///path or unix:@name
     #[arg(value_parser = address)]
     pub(crate) address: Address,
     /// The messages
@@ -79,7 +86,8 @@ pub(crate) struct SendOptions {
     /// Send all texts as the parts of one message
     #[arg(long)]
     pub(crate) multipart: bool,
-    /// Who the server may be, written as for `serve --allow`. Over unix, without any: the same user
+    /// Who the server may be, written as for `serve --allow`. Without any: over unix the same
+    /// user, over tls the host of the address
     #[arg(long, value_name = "RULE")]
     pub(crate) server: Vec<Policy>,
     /// Log in with the user and the password (PLAIN) in the first line of this file, user:password
@@ -88,6 +96,8 @@ pub(crate) struct SendOptions {
     /// Log in with the user and the password in the first line of this file by SCRAM-SHA-256: it is never sent
     #[arg(long, value_name = "FILE", conflicts_with = "plain_file")]
     pub(crate) scram_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) tls: TlsOptions,
     /// How long to wait for the connection, and for each answer
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) timeout: Duration,

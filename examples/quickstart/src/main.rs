@@ -1,6 +1,7 @@
 //! The tour of the project, and an echo server and its client to try it with: see README.md.
 #![forbid(unsafe_code)]
 
+mod certificates;
 mod cli;
 mod echo;
 mod event_log;

@@ -26,10 +26,11 @@ pub(crate) fn client(path: &Path) -> Result<PlainClient, Problem> {
 }
 
 /// The client's side of SCRAM: it is the first user of the file.
-pub(crate) fn scram_client(path: &Path) -> Result<ScramClient, Problem> {
+pub(crate) fn scram_client(path: &Path, over_tls: bool) -> Result<ScramClient, Problem> {
     let text = read(path)?;
     let (user, password) = users(&text, path)?[0];
-    Ok(ScramClient::new(user, password)?)
+    // Over TLS the login is bound to the stream.
+    Ok(if over_tls { ScramClient::plus(user, password)? } else { ScramClient::new(user, password)? })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, Problem> {

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use transport::core::HandshakeError;
+use transport::tls::ClientCertificates;
 use transport::{ClientEvent, ClientEvents, Connect, ConnectError, Limits, Message, Policy};
 
 use crate::cli::{SendOptions, any_of};
@@ -65,13 +66,16 @@ fn no_answer(options: &SendOptions) -> String {
 
 fn connect(options: &SendOptions) -> Result<Connect, Problem> {
     let limits = Limits::default().with_connect_time(options.timeout).with_handshake_time(options.timeout);
+    // Whether clients are asked for certificates is for the other side to say.
+    let transports = options.tls.transports(ClientCertificates::default())?;
     let mut connect =
-        transport::connect(options.address.to_string()).server(server_policy(options)?).limits(limits);
+        Connect::new(&transports, &options.address).server(server_policy(options)?).limits(limits);
     if let Some(file) = &options.plain_file {
         connect = connect.mechanism(passwords::client(file)?);
     }
     if let Some(file) = &options.scram_file {
-        connect = connect.mechanism(passwords::scram_client(file)?);
+        connect =
+            connect.mechanism(passwords::scram_client(file, options.address.scheme().starts_with("tls"))?);
     }
     if options.danger_plaintext {
         connect = connect.danger_plaintext();
@@ -85,6 +89,7 @@ fn server_policy(options: &SendOptions) -> Result<Policy, Problem> {
     }
     match options.address.scheme() {
         "unix" => Ok(Policy::same_user()),
+        scheme if scheme.starts_with("tls") => Ok(options.tls.server_policy()),
         scheme => Err(format!(
             "say who the server may be: {scheme} does not prove it, so write --server anyone to talk to whoever \
              listens there"

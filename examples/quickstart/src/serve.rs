@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use transport::core::EventOrGap;
 use transport::core::mechanism::scram::{PasswordFile, ScramServer};
+use transport::tls::ClientCertificates;
 use transport::{Connection, Listen, ListenError, Server, ServerEvent, ServerEvents};
 
 use crate::cli::{ServeOptions, any_of};
@@ -43,12 +44,21 @@ pub(crate) async fn run(options: ServeOptions) -> Result<(), Problem> {
 }
 
 fn listen(options: ServeOptions) -> Result<Listen, Problem> {
-    let mut listen = transport::listen(options.address.to_string()).policy(any_of(options.allow));
+    let clients =
+        if options.no_client_certs { ClientCertificates::NotAsked } else { ClientCertificates::Required };
+    let transports = options.tls.transports(clients)?;
+    let over_tls = options.address.scheme().starts_with("tls");
+    let mut listen = Listen::new(&transports, &options.address).policy(any_of(options.allow));
     if let Some(file) = &options.plain_file {
         listen = listen.mechanism(passwords::server(file)?);
     }
     if let Some(file) = &options.password_file {
-        listen = listen.mechanism(ScramServer::new(PasswordFile::open(file)?));
+        let accounts = PasswordFile::open(file)?;
+        // Over TLS the login is bound to the stream.
+        listen = match over_tls {
+            true => listen.mechanism(ScramServer::plus(accounts)),
+            false => listen.mechanism(ScramServer::new(accounts)),
+        };
     }
     if options.danger_plaintext {
         listen = listen.danger_plaintext();
@@ -104,6 +114,8 @@ fn nobody_may_in(options: &ServeOptions) -> String {
         "user:NAME".to_owned()
     } else if options.address.scheme() == "unix" {
         format!("uid:{}", rustix::process::geteuid().as_raw())
+    } else if options.address.scheme().starts_with("tls") && !options.no_client_certs {
+        "certified".to_owned()
     } else {
         "anyone".to_owned()
     };

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -28,6 +29,8 @@ fn the_tour_ends_well_and_leaves_nothing_behind() {
     for expected in [
         "the kernel (SO_PEERCRED)",
         "user:alice  proven by PLAIN",
+        "dns:client.example proven by a certificate (TLS)",
+        "no trusted authority has",
         "anonymous",
         "wrong password or unknown user",
         "the peer refused this side",
@@ -47,9 +50,9 @@ fn the_tour_as_json_can_be_read() {
     let output = finish(quickstart().arg("--json"));
     let tour: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success());
-    assert_eq!(tour["peers"].as_array().unwrap().len(), 5);
+    assert_eq!(tour["peers"].as_array().unwrap().len(), 6);
     assert_eq!(tour["peers"][2]["server_sees"]["identity"], "user:alice");
-    assert_eq!(tour["refusals"].as_array().unwrap().len(), 5);
+    assert_eq!(tour["refusals"].as_array().unwrap().len(), 6);
     for timing in tour["timings"].as_array().unwrap() {
         assert!(timing["round_trip_p50_us"].as_f64().unwrap() > 0.0);
         assert!(timing["messages_per_second"].as_u64().unwrap() > 0);
@@ -166,6 +169,35 @@ fn a_user_that_passwd_made_logs_in_without_sending_the_password() {
     // The running server reads the file again.
     assert!(passwd(&["alice", "--delete"], ""));
     assert_fails(&send(&address, &["hello", "--scram-file", &right, "--server", "user:alice"]), 1, "refused");
+}
+
+#[test]
+fn certificates_tell_who_is_who_over_tls() {
+    let directory = TempDir::new().unwrap();
+    let authority = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+    let stranger = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+    let pem = |issuer: &CertificateAuthority, file: &str, name: &str| {
+        let own = issuer.issue(&LeafConfig::new([name]).unwrap()).unwrap();
+        password_file(&directory, file, &own.combined_pem(), 0o600)
+    };
+    let ca = password_file(&directory, "ca.pem", &authority.certificate().pem(), 0o644);
+    let (server_pem, alice) =
+        (pem(&authority, "server.pem", "localhost"), pem(&authority, "alice.pem", "alice"));
+    let mallory = pem(&stranger, "mallory.pem", "alice");
+    let options = ["tls://127.0.0.1:0", "--cert", &server_pem, "--ca", &ca, "--allow", "dns:alice"];
+    let mut server = Server::start(&options);
+    let address = format!("{}?name=localhost", server.address);
+    let output = send(&address, &["--cert", &alice, "--ca", &ca, "hello"]);
+    assert_eq!(answers(&output), ["hello"]);
+    assert_eq!(server.event("accepted")["identity"], "dns:alice");
+
+    let output = send(&address, &["--cert", &mallory, "--ca", &ca, "hello"]);
+    assert_fails(&output, 1, "it does not accept this side's certificate");
+    let reason = server.event("refused")["reason"].to_string();
+    assert!(reason.contains("no trusted authority has issued the certificate"), "{reason}");
+    let output = send(&server.address, &["--cert", &alice, "--ca", &ca, "hello"]);
+    assert_fails(&output, 1, "the certificate is for localhost, not for 127.0.0.1");
+    assert_fails(&send(&address, &["hello"]), 1, "nothing says whom to trust");
 }
 
 #[test]

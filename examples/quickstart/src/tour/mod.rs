@@ -1,5 +1,6 @@
 //! The tour: servers and clients of all transports in one process, and what they learn of each other.
 
+mod certificates;
 mod peers;
 mod places;
 mod refusals;

@@ -32,8 +32,8 @@ pub(super) struct Exchanged {
 pub(super) async fn meet(places: &mut Places) -> Result<Vec<Meeting>, Problem> {
     let mut meetings = Vec::new();
     for kind in Kind::ALL {
-        let listen = transport::listen(places.address(kind)?).policy(kind.policy());
-        let ends = ends(listen, |connect| connect.server(kind.policy())).await?;
+        let listen = places.listen(kind)?.policy(kind.client());
+        let ends = ends(places, listen, |connect| connect.server(kind.server())).await?;
         meetings.push(meeting(kind, "NULL", ends).await?);
         if kind == Kind::UnixAbstract {
             meetings.push(alice(places).await?);
@@ -45,11 +45,10 @@ pub(super) async fn meet(places: &mut Places) -> Result<Vec<Meeting>, Problem> {
 /// A user with a password, over unix: the mechanism proves more than the kernel.
 async fn alice(places: &mut Places) -> Result<Meeting, Problem> {
     let passwords = Passwords::new().with_user("alice", "open sesame");
-    let listen = transport::listen(places.address(Kind::UnixFile)?)
-        .policy(Policy::user("alice"))
-        .mechanism(PlainServer::new(passwords));
+    let listen =
+        places.listen(Kind::UnixFile)?.policy(Policy::user("alice")).mechanism(PlainServer::new(passwords));
     let login = PlainClient::new("alice", "open sesame")?;
-    let ends = ends(listen, |connect| connect.server(Policy::same_user()).mechanism(login));
+    let ends = ends(places, listen, |connect| connect.server(Policy::same_user()).mechanism(login));
     meeting(Kind::UnixFile, "PLAIN", ends.await?).await
 }
 

@@ -26,12 +26,14 @@ pub(super) async fn provoke(places: &mut Places) -> Result<Vec<Refusal>, Problem
     let guess = || login.clone();
     let same_user = |connect: Connect| connect.server(Policy::same_user());
 
+    let stranger = places.certificates().stranger.clone();
+
     let mut refusals = Vec::new();
     let mut refuse = async |case: String,
                             kind: Kind,
                             listen: &dyn Fn(Listen) -> Listen,
                             connect: &dyn Fn(Connect) -> Connect| {
-        let listen = listen(transport::listen(places.address(kind)?));
+        let listen = listen(places.listen(kind)?);
         let (server, client) = refused(listen, connect).await?;
         let transport = kind.name();
         refusals.push(Refusal { case, transport, server, client });
@@ -58,6 +60,13 @@ pub(super) async fn provoke(places: &mut Places) -> Result<Vec<Refusal>, Problem
         Kind::UnixAbstract,
         &|listen| listen.policy(Policy::same_user()),
         &|connect| connect.server(Policy::uid(other)),
+    )
+    .await?;
+    refuse(
+        "The client's certificate is from an authority that the server does not know.".to_owned(),
+        Kind::Tls,
+        &|listen| listen.policy(Kind::Tls.client()),
+        &|connect| connect.server(Kind::Tls.server()).transport(stranger.clone()),
     )
     .await?;
     refuse(

@@ -42,7 +42,8 @@ pub(super) fn refusals(refusals: &[Refusal]) -> String {
     let mut text = heading("2. Who is refused, and why");
     text += &paragraph(
         "Both sides have a policy, and a policy allows nobody until it says whom. A server tells its log why it \
-         refused; the client learns no more than the code 400.",
+         refused; the client learns no more than the code 400, or over TLS an alert that is the same for every \
+         reason.",
     );
     for refusal in refusals {
         text += &format!("\n  {}\n", refusal.case);
@@ -105,7 +106,7 @@ fn seen(label: &str, seen: &Seen) -> String {
 }
 
 fn who(label: &str, seen: &Seen) -> String {
-    format!("    {label:14}{:12}", seen.identity)
+    format!("    {label:14}{:11} ", seen.identity)
 }
 
 fn labelled(label: &str, words: &str) -> String {

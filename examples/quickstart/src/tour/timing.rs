@@ -28,8 +28,8 @@ pub(super) async fn measure(places: &mut Places) -> Result<Vec<Timing>, Problem>
     let mut timings = Vec::new();
     for kind in Kind::ALL {
         let answer = async |mut server: Connection| echo(&mut server).await;
-        let ((), round_trip) = two_programs(kind, places.address(kind)?, answer, round_trip).await?;
-        let (received, sent) = two_programs(kind, places.address(kind)?, count, flood).await?;
+        let ((), round_trip) = two_programs(kind, places, answer, round_trip).await?;
+        let (received, sent) = two_programs(kind, places, count, flood).await?;
         if received != sent.messages {
             return Err(format!("{} messages were sent, {received} arrived", sent.messages).into());
         }
@@ -108,20 +108,22 @@ async fn count(mut server: Connection) -> Result<u64, Problem> {
 /// share a thread, and then show times that no two programs reach.
 async fn two_programs<S: Send + 'static, C: Send + 'static>(
     kind: Kind,
-    address: String,
+    places: &mut Places,
     server: impl AsyncFnOnce(Connection) -> Result<S, Problem> + Send + 'static,
     client: impl AsyncFnOnce(Connection) -> Result<C, Problem> + Send + 'static,
 ) -> Result<(S, C), Problem> {
     let (tell, told) = oneshot::channel();
+    let listen = places.listen(kind)?.policy(kind.client());
+    let own = places.certificates().client.clone();
     let serving = program(async move || {
-        let mut listening = transport::listen(address).policy(kind.policy()).start().await?;
+        let mut listening = listen.start().await?;
         // Fails when the client is gone, and then nobody comes.
         let _ = tell.send(listening.local_address().to_string());
         server(listening.accept().await.ok_or("the server stopped")?).await
     });
     let asking = program(async move || {
         let address = told.await.map_err(|_| "the server did not start")?;
-        client(transport::connect(address).server(kind.policy()).await?).await
+        client(transport::connect(address).transport(own).server(kind.server()).await?).await
     });
     match tokio::join!(serving, asking) {
         (Ok(served), Ok(asked)) => Ok((served, asked)),
