@@ -27,7 +27,7 @@ impl Between {
             "tcp" => ["tcp://127.0.0.1:*".to_owned(), "tcp://127.0.0.1:*".to_owned()],
             _ => ["front", "back"].map(|name| format!("ipc://{}/{name}", folder.path().display())),
         };
-        let mut proxy = Peer::start(python, "proxy_peer.py");
+        let mut proxy = Peer::start(python, "zmq_proxy_peer.py");
         let request = json!({"do": "proxy", "frontend": places[0], "backend": places[1], "drop": drop});
         let answer = proxy.ask(request).await;
         let ours = |end: &str| {
@@ -172,7 +172,7 @@ async fn a_proxy_that_is_killed_ends_its_streams_and_the_listener_comes_back() {
 
         // Another one takes its place, as soon as its addresses are free.
         let (front, back) = (between.frontend.replace("zmq+", ""), between.backend.replace("zmq+", ""));
-        between.proxy = Peer::start(&python, "proxy_peer.py");
+        between.proxy = Peer::start(&python, "zmq_proxy_peer.py");
         let request = json!({"do": "proxy", "frontend": front, "backend": back});
         between.proxy.ask(request).await;
         // Until the listener is back the proxy's DEALER keeps what it gets.

@@ -73,6 +73,38 @@ pub mod tls_alone {
     }
 }
 
+#[cfg(feature = "zmq")]
+pub mod zmq_alone {
+    //! What goes through ZeroMQ.
+
+    use transport_zmq::ZmqTransport;
+    use transport_zmq::curve::CurveSecretKey;
+
+    /// A key of our own.
+    pub fn key() -> CurveSecretKey {
+        CurveSecretKey::generate()
+    }
+
+    /// Streams over whatever there is.
+    pub fn over(inner: ZmqTransport) -> ZmqTransport {
+        ZmqTransport::new("zmq+zmq", inner)
+    }
+}
+
+#[cfg(feature = "certgen")]
+pub mod certgen_alone {
+    //! Certificates in memory.
+
+    use certgen::{AuthorityConfig, CertificateAuthority, Error, LeafConfig};
+
+    /// The key and certificate of a server.
+    pub fn server() -> Result<String, Error> {
+        let authority = CertificateAuthority::new(&AuthorityConfig::default())?;
+        let server = authority.issue(&LeafConfig::new(["localhost"])?)?;
+        Ok(server.combined_pem().to_string())
+    }
+}
+
 #[cfg(all(feature = "core", feature = "unix"))]
 pub mod core_with_unix {
     //! A transport crate added to core.
