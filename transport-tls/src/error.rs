@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustls::{AlertDescription, CertificateError, OtherError};
 use transport_core::secret_file::SecretFileError;
@@ -165,13 +166,8 @@ pub enum TlsError {
     #[error("the peer closed the stream during the TLS handshake")]
     Closed,
     /// The stream below failed.
-    #[error("the stream below TLS failed: {problem}")]
-    Stream {
-        /// How.
-        problem: String,
-        /// The kind of the error.
-        kind: io::ErrorKind,
-    },
+    #[error("the stream below TLS failed")]
+    Stream(#[source] Arc<io::Error>),
 }
 
 /// What a transport is missing that was asked to connect or to listen.
@@ -207,11 +203,11 @@ impl fmt::Display for NotSetUp {
 
 impl TlsError {
     /// What an error of the TLS layer means.
-    pub(crate) fn of_io(error: &io::Error) -> TlsError {
+    pub(crate) fn of_io(error: io::Error) -> TlsError {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => TlsError::of_rustls(error),
             None if is_end(error.kind()) => TlsError::Closed,
-            None => TlsError::Stream { problem: error.to_string(), kind: error.kind() },
+            None => TlsError::Stream(Arc::new(error)),
         }
     }
 
@@ -235,7 +231,7 @@ impl TlsError {
 /// As the verifier hands it to rustls: all refusals become the same alert, and the reason travels beside it.
 impl From<Refusal> for rustls::Error {
     fn from(refusal: Refusal) -> rustls::Error {
-        CertificateError::Other(OtherError(std::sync::Arc::new(refusal))).into()
+        CertificateError::Other(OtherError(Arc::new(refusal))).into()
     }
 }
 

@@ -79,7 +79,7 @@ async fn handshake(
             if let Some(stream) = acceptor.take_io() {
                 say_farewell(stream).await;
             }
-            return Err(TlsError::of_io(&error));
+            return Err(TlsError::of_io(error));
         }
     };
     let hello = start.client_hello();
@@ -103,7 +103,7 @@ async fn handshake(
         }
         Err((error, stream)) => {
             say_farewell(stream).await;
-            Err(TlsError::of_io(&error))
+            Err(TlsError::of_io(error))
         }
     }
 }

@@ -134,7 +134,7 @@ impl TlsTransport {
             }
             Err((error, stream)) => {
                 say_farewell(stream).await;
-                Err(refused(TlsError::of_io(&error)))
+                Err(refused(TlsError::of_io(error)))
             }
         }
     }

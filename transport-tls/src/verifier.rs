@@ -344,3 +344,71 @@ fn system_time(time: UnixTime) -> SystemTime {
 
 /// Where nothing is verified, nothing expires.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig, RevocationConfig, Validity};
+    use rustls::crypto::aws_lc_rs;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// A chain of one certificate with its verifier; each is valid for so many days.
+    fn valid_for(leaf: u32, authority: u32, list: u32) -> (Verifier, [CertificateDer<'static>; 1]) {
+        let config = AuthorityConfig::default().with_validity(Validity::Days(authority));
+        let authority = CertificateAuthority::new(&config).unwrap();
+        let config = LeafConfig::new(["a"]).unwrap().with_validity(Validity::Days(leaf));
+        let own = authority.issue(&config).unwrap();
+        let trust = Trust::ca_pem(authority.certificate().pem());
+        let config = RevocationConfig::default().with_validity(Validity::Days(list));
+        let der = authority.revocation_list(&config).unwrap().der().to_vec();
+        let lists = RevocationLists {
+            lists: vec![webpki::OwnedCertRevocationList::from_der(&der).unwrap().into()],
+            next_update: Some(SystemTime::now() + DAY * list),
+        };
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        let verifier = Verifier::new(&trust, trust.load().unwrap(), lists, algorithms);
+        (verifier, [CertificateDer::from(own.certificate().der().to_vec())])
+    }
+
+    fn at(days: u32) -> SystemTime {
+        SystemTime::now() + DAY * days
+    }
+
+    #[test]
+    fn who_was_verified_is_remembered_until_the_certificate_expires() {
+        let (verifier, chain) = valid_for(10, 20, 30);
+        let first = verifier.verify(&chain, PeerRole::Client, at(0)).unwrap();
+        let again = verifier.verify(&chain, PeerRole::Client, at(9)).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        let refusal = verifier.verify(&chain, PeerRole::Client, at(11)).err();
+        assert!(matches!(refusal, Some(Refusal::Expired { .. })), "{refusal:?}");
+    }
+
+    #[test]
+    fn who_was_verified_is_forgotten_when_the_revocation_list_expires() {
+        let (verifier, chain) = valid_for(20, 30, 10);
+        verifier.verify(&chain, PeerRole::Client, at(9)).unwrap();
+        let refusal = verifier.verify(&chain, PeerRole::Client, at(11)).err();
+        assert!(matches!(refusal, Some(Refusal::RevocationListExpired { .. })), "{refusal:?}");
+    }
+
+    #[test]
+    fn a_chain_is_as_long_as_it_is_verified_and_each_role_is_verified_by_itself() {
+        let (verifier, chain) = valid_for(10, 20, 30);
+        let client = verifier.verify(&chain, PeerRole::Client, at(0)).unwrap();
+        let server = verifier.verify(&chain, PeerRole::Server, at(0)).unwrap();
+        assert_eq!((client.certificate.chain_length, client.role), (2, PeerRole::Client));
+        assert_eq!(server.role, PeerRole::Server);
+        assert!(verifier.verify(&[], PeerRole::Client, at(0)).is_err());
+    }
+
+    #[test]
+    fn an_authority_that_has_expired_vouches_for_nobody() {
+        let (mut verifier, chain) = valid_for(10, 20, 30);
+        verifier.anchors[0].not_after = at(5);
+        verifier.verify(&chain, PeerRole::Client, at(4)).unwrap();
+        let refusal = verifier.verify(&chain, PeerRole::Client, at(6)).err();
+        assert!(matches!(refusal, Some(Refusal::Expired { .. })), "{refusal:?}");
+    }
+}

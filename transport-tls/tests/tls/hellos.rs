@@ -68,3 +68,34 @@ async fn a_server_can_choose_by_name_and_turn_away() {
     let (_told, logged) = part(&one.tls(&one.leaf("a")), &server, &mut events, "three.example").await;
     assert!(logged.ends_with("nobody is Some(\"three.example\") here"), "{logged:?}");
 }
+
+#[tokio::test]
+async fn a_key_log_has_the_secrets_and_only_its_owner_can_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys");
+    let config = authority.config(&authority.leaf("db.example")).danger_key_log(&path);
+    let tls = TlsTransport::with_config(config).unwrap();
+    let (mut server, _events) = serve(&tls).await;
+    meet(&tls, &mut server, "db.example").await;
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 ") && text.contains("EXPORTER_SECRET "), "{text}");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[cfg(feature = "tls12")]
+#[tokio::test]
+async fn where_tls_1_2_is_spelled_out_1_3_is_still_preferred() {
+    use transport_core::Transport as _;
+    let authority = Authority::new();
+    let config = authority.config(&authority.leaf("db.example"));
+    let old = TlsTransport::with_config(config.clone().danger_allow_tls12()).unwrap();
+    let new = TlsTransport::with_config(config).unwrap();
+    let (mut server, _events) = serve(&old).await;
+    meet(&new, &mut server, "db.example").await;
+    // Both sides of ours prefer 1.3, and the feature alone changes nothing.
+    let address = server.local_address().with_parameter("name", "db.example");
+    let established = crate::meet::bounded(old.connect(&address)).await.unwrap();
+    assert!(established.evidence.channel_binding().is_some());
+}

@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use transport_core::{
-    Connect, ConnectError, Connection, Listen, Policy, Server, ServerEvent, ServerEvents, Transports,
-};
+use transport_core::{Connect, Connection, Listen, Policy, Server, ServerEvent, ServerEvents, Transports};
 use transport_tls::TlsTransport;
 
 /// Nothing here takes this long unless it hangs.
@@ -71,8 +69,4 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
-}
-
-pub(crate) fn why(error: &ConnectError) -> String {
-    chain(error)
 }

@@ -84,7 +84,7 @@ async fn the_host_of_the_address_is_the_name_that_is_compared() {
             let (near, _far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
             near.unwrap();
         } else {
-            let error = crate::meet::why(&bounded(connect).await.map(|_| ()).unwrap_err());
+            let error = crate::meet::chain(&bounded(connect).await.map(|_| ()).unwrap_err());
             assert!(error.contains("the certificate is for db.example, not for 127.0.0.1"), "{error}");
         }
     }
@@ -108,7 +108,7 @@ async fn a_transport_that_is_not_set_up_says_what_is_missing() {
     let nothing = TlsTransport::new();
     let authority = Authority::new();
     let (server, _events) = serve(&authority.tls(&authority.leaf("a"))).await;
-    let error = crate::meet::why(&bounded(client(&nothing, &server, "a")).await.map(|_| ()).unwrap_err());
+    let error = crate::meet::chain(&bounded(client(&nothing, &server, "a")).await.map(|_| ()).unwrap_err());
     assert!(error.contains("nothing says whom to trust") && error.contains("with_trust"), "{error}");
 
     let transports = transport_core::Transports::new().with(nothing);

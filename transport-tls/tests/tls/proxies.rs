@@ -6,7 +6,7 @@ use transport_core::tcp::TcpTransport;
 use transport_core::{Connect, Policy, Protection, Transports};
 
 use crate::common::Authority;
-use crate::meet::{bounded, serve, why};
+use crate::meet::{bounded, chain, serve};
 
 #[tokio::test]
 async fn a_server_behind_a_proxy_is_known_by_the_name_in_the_address_and_the_stream_is_encrypted() {
@@ -34,7 +34,7 @@ async fn a_server_behind_a_proxy_is_known_by_the_name_in_the_address_and_the_str
     assert_eq!(bounded(far.recv()).await.unwrap().unwrap().to_text(), Some("hello"));
     // A proxy that connects to somewhere else than it was told is found out.
     let error = bounded(connect("tls://other.example:5555")).await.unwrap_err();
-    assert!(why(&error).contains("other.example"), "{}", why(&error));
+    assert!(chain(&error).contains("other.example"), "{}", chain(&error));
 }
 
 async fn go_between(mut near: TcpStream, port: u16) {
