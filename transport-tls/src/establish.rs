@@ -38,6 +38,11 @@ pub(crate) fn establish(
         certificate.alpn = protocol.clone();
         evidence = evidence.with_proof(Proof::Certificate(Arc::new(certificate)));
         stream = stream.with_membership(state.open.join(peer, source.clone()));
+        // What was loaded while this handshake was under way counts: a reload closes those who joined before it, and who
+        // joins after it is looked at here.
+        if let Some(chain) = stream.peer_chain() {
+            state.generation().verifier.verify(chain, role, SystemTime::now())?;
+        }
     }
     if let Some(process) = below.process() {
         evidence = evidence.with_process(process.clone());

@@ -147,6 +147,8 @@ impl Verifier {
                 valid_until
             }
             Err(_) if self.anyone => SystemTime::now() + FOR_EVER,
+            // Revocation is the last word, also about a key that is trusted by itself.
+            Err(revoked @ Refusal::Revoked { .. }) => return Err(revoked),
             Err(_) if self.is_trusted_key(&certificate) => {
                 check_validity(&certificate, now)?;
                 certificate.not_after

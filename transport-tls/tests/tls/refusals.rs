@@ -85,6 +85,20 @@ async fn a_revoked_certificate_is_refused_and_so_is_what_no_valid_list_covers() 
 }
 
 #[tokio::test]
+async fn a_pin_does_not_let_a_revoked_certificate_in() {
+    let authority = Authority::new();
+    let (good, bad) = (authority.leaf("db.example"), authority.leaf("db.example"));
+    let directory = tempfile::tempdir().unwrap();
+    let list = authority.revocation_list(&[&bad], Validity::Days(1));
+    let list = write_new(directory.path(), "revoked.pem", &list);
+    let trust = authority.trust().or(Trust::pin(bad.certificate().pin().parse().unwrap()));
+    let config = authority.config(&good).with_trust(trust).with_revocation_lists(&list);
+    let (server, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+    let (_told, logged) = part(&authority.tls(&bad), &server, &mut events, "db.example").await;
+    assert!(logged.contains("is revoked"), "{logged}");
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_pinned_is_refused_and_the_pin_that_would_do_is_named() {
     let (pinned, other) = (self_signed(&leaf(&["a"])).unwrap(), self_signed(&leaf(&["a"])).unwrap());
     let trust = || Trust::pin(pinned.certificate().pin().parse().unwrap());

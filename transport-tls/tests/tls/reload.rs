@@ -1,7 +1,11 @@
 //! Files that change while a program runs.
 
+use std::error::Error as _;
+use std::future::poll_fn;
+use std::task::Poll;
+
 use certgen::{Credentials, Validity};
-use transport_core::{Policy, Proof, RecvError};
+use transport_core::{Incoming, Policy, Proof, RecvError, Transport as _};
 use transport_tls::{LoadError, Refusal, TlsConfig, TlsEvent, TlsEvents, TlsTransport, Trust};
 
 use crate::common::{Authority, write};
@@ -142,6 +146,41 @@ async fn a_revoked_client_is_cut_off_and_does_not_come_back_by_resuming() {
     alice_near.send("still here").await.unwrap();
     assert!(bounded(alice_far.recv()).await.unwrap().is_some());
     meet(&alices, &mut server, "db.example").await;
+}
+
+/// The server has verified the certificate with the old list, or is about to, when the new one comes.
+#[tokio::test]
+async fn a_client_that_is_revoked_in_the_middle_of_its_handshake_does_not_slip_in() {
+    let files = Files::new();
+    let tls = TlsTransport::with_config(files.config().with_watch(false)).unwrap();
+    let mallory = files.authority.leaf("mallory");
+    let mut listener = tls.listen(&"tls://127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_address().with_parameter("name", "db.example");
+    let client = files.authority.tls(&mallory);
+    let mut connecting = client.connect(&address);
+    let mut opening = None;
+    // Until the client is done, and no further: its certificate is on the way to the server then.
+    let near = bounded(poll_fn(|cx| {
+        if let Poll::Ready(near) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(near);
+        }
+        if opening.is_none()
+            && let Poll::Ready(incoming) = listener.poll_accept(cx)
+        {
+            let Ok(Incoming::Handshake { opening: handshake, .. }) = incoming else { panic!("a handshake") };
+            opening = Some(handshake);
+        }
+        if let Some(handshake) = &mut opening {
+            assert!(handshake.as_mut().poll(cx).is_pending(), "the client has not sent its certificate");
+        }
+        Poll::Pending
+    }));
+    let _near = near.await.unwrap();
+    files.write("crl.pem", &files.authority.revocation_list(&[&mallory], Validity::Days(1)));
+    assert!(tls.reload().unwrap());
+    let error = bounded(opening.unwrap()).await.expect_err("it is revoked");
+    let reason = error.source().unwrap().to_string();
+    assert!(reason.contains("is revoked"), "{reason}");
 }
 
 #[tokio::test]
