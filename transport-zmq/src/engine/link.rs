@@ -1,0 +1,117 @@
+//! A peer's life at a socket: taken in, read from, and seen off.
+
+use std::sync::Arc;
+
+use transport_core::{Address, Connection, Message, Receiver, RecvError};
+
+use super::gate::Gate;
+use super::hub::Hub;
+use super::pipes::{Pipe, WaitQueue};
+use crate::events::{Disconnected, SocketEvent};
+use crate::peer::Peer;
+
+/// Runs until the connection has ended.
+pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Address, pipe: u64) {
+    let source = connection.source().clone();
+    let (sender, mut receiver) = connection.split_into(&hub.group);
+    let gate = Gate::new(hub.config.receive_mark);
+    let peer = Peer::new(hub.new_id(), pipe, endpoint, source, sender, gate);
+    if let Err(reason) = hub.pattern.admit(&peer) {
+        let (source, identity) = (peer.source().clone(), peer.identity().clone());
+        hub.tell(SocketEvent::Rejected { source, identity, reason });
+        return;
+    }
+    open_pipe(hub, &peer);
+    hub.tell(SocketEvent::Connected { peer: peer.clone() });
+    let reason = tokio::select! {
+        end = read(hub, &peer, &mut receiver) => end,
+        rejection = peer.cut_off() => match (rejection, sending_error(&peer)) {
+            (Some(rejection), _) => rejection.into(),
+            (None, Some(error)) => error.into(),
+            (None, None) => Disconnected::ByUs,
+        },
+        () = hub.closing.cancelled() => {
+            see_off(hub, &peer, &mut receiver).await;
+            Disconnected::ByUs
+        }
+    };
+    close_pipe(hub, &peer);
+    hub.pattern.left(&peer);
+    hub.tell(SocketEvent::Disconnected { peer, reason });
+}
+
+/// From here on messages go to the peer: first those that waited for it.
+fn open_pipe(hub: &Hub, peer: &Peer) {
+    {
+        let list = hub.pipes.lock();
+        let waiting = list.iter().find_map(|pipe| match pipe {
+            Pipe::Waiting(queue) if pipe.id() == peer.pipe() => Some(Arc::clone(queue)),
+            _ => None,
+        });
+        drop(list);
+        for message in waiting.iter().flat_map(|queue| queue.move_out()) {
+            // If it fails, so does what follows, and the peer's end is noticed there.
+            let _noticed_later = peer.sender().send_now(&message);
+        }
+    }
+    hub.put_pipe(Pipe::Open(peer.clone()));
+}
+
+/// What the peer did not get waits for its endpoint's next connection, if there will be one.
+fn close_pipe(hub: &Hub, peer: &Peer) {
+    // Whoever still has the peer is told from now on.
+    let unsent = peer.sender().take_unsent();
+    if hub.waits_for(peer.pipe()) {
+        let queue = WaitQueue::new(peer.pipe(), hub.config.send_mark);
+        queue.put_back(unsent);
+        hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
+    } else {
+        hub.pipes.remove(peer);
+        hub.changed();
+    }
+}
+
+async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
+    loop {
+        peer.gate().opened().await;
+        let mut messages: Vec<Message> = Vec::new();
+        match receiver.recv_many(&mut messages, peer.gate().room().max(1)).await {
+            Ok(0) => return Disconnected::ByPeer,
+            Ok(_) => {}
+            Err(error) => return end(error),
+        }
+        if let Err(rejection) = hub.pattern.arrived(peer, &mut messages) {
+            return rejection.into();
+        }
+        if !messages.is_empty() {
+            if hub.config.conflate {
+                messages.drain(..messages.len() - 1);
+            }
+            hub.inbox.push(peer, messages, hub.config.conflate);
+        }
+    }
+}
+
+fn end(error: RecvError) -> Disconnected {
+    Disconnected::Receive(Arc::new(error))
+}
+
+fn sending_error(peer: &Peer) -> Option<transport_core::SendError> {
+    peer.sender().error()
+}
+
+/// Sends what is queued, says goodbye and waits for the peer to do so too, for as long as the socket lingers.
+async fn see_off(hub: &Hub, peer: &Peer, receiver: &mut Receiver) {
+    let goodbye = async {
+        if peer.sender().flush().await.is_err() || peer.sender().clone().close().await.is_err() {
+            return;
+        }
+        // Closing a socket with unread bytes in it would reset it, and the peer may lose what was sent last.
+        let discard = async { while receiver.recv_each(|_| ()).await.is_ok_and(|count| count > 0) {} };
+        let _too_slow = tokio::time::timeout(hub.config.limits.close_time, discard).await;
+    };
+    tokio::select! {
+        () = goodbye => {}
+        () = hub.over.cancelled() => {}
+    }
+}

@@ -1,0 +1,284 @@
+//! The queues to the peers, and how the application chooses one.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use transport_core::{Message, MessageRef, SendError};
+
+use super::hub::Hub;
+use crate::config::HighWaterMark;
+use crate::peer::Peer;
+
+/// The pipes of a socket, changed by the tasks of its peers.
+#[derive(Default)]
+pub(crate) struct Pipes {
+    list: Mutex<Vec<Pipe>>,
+    /// Changes with the list: whoever has a copy looks at this.
+    generation: AtomicU64,
+}
+
+/// The way to one peer, or to an endpoint that is not connected now.
+#[derive(Clone)]
+pub(crate) enum Pipe {
+    /// To a peer.
+    Open(Peer),
+    /// To an endpoint: messages wait for the connection.
+    Waiting(Arc<WaitQueue>),
+}
+
+impl Pipe {
+    pub(crate) fn id(&self) -> u64 {
+        match self {
+            Pipe::Open(peer) => peer.pipe(),
+            Pipe::Waiting(queue) => queue.pipe,
+        }
+    }
+}
+
+impl Pipes {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Pipe>> {
+        // Held for single changes of the list only.
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a pipe in, in the place of the one with the same id if there is one.
+    pub(super) fn put(&self, pipe: Pipe) {
+        let mut list = self.lock();
+        match list.iter_mut().find(|other| other.id() == pipe.id()) {
+            Some(other) => *other = pipe,
+            None => list.push(pipe),
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Takes a peer's pipe out.
+    pub(super) fn remove(&self, peer: &Peer) {
+        self.retain(|pipe| !matches!(pipe, Pipe::Open(other) if other == peer));
+    }
+
+    pub(super) fn retain(&self, keep: impl FnMut(&Pipe) -> bool) {
+        self.lock().retain(keep);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let list = self.lock();
+        list.iter()
+            .filter_map(|pipe| match pipe {
+                Pipe::Open(peer) => Some(peer.clone()),
+                Pipe::Waiting(_) => None,
+            })
+            .collect()
+    }
+}
+
+/// Messages that wait for an endpoint to be connected.
+pub(crate) struct WaitQueue {
+    pipe: u64,
+    state: Mutex<Waiting>,
+    mark: HighWaterMark,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// The connection is there: nothing more is put in here.
+    moved: bool,
+}
+
+/// What became of a message that was offered to a pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Offer {
+    Taken,
+    Full,
+    /// The pipe is no longer in use.
+    Gone,
+}
+
+impl WaitQueue {
+    pub(super) fn new(pipe: u64, mark: HighWaterMark) -> WaitQueue {
+        WaitQueue { pipe, state: Mutex::default(), mark }
+    }
+
+    /// Puts messages back that were not sent after all, in front.
+    pub(super) fn put_back(&self, unsent: Vec<Message>) {
+        let mut state = self.lock();
+        state.bytes += unsent.iter().map(Message::byte_count).sum::<usize>();
+        unsent.into_iter().rev().for_each(|message| state.messages.push_front(message));
+    }
+
+    /// Takes everything out for good.
+    pub(super) fn move_out(&self) -> VecDeque<Message> {
+        let mut state = self.lock();
+        state.moved = true;
+        state.bytes = 0;
+        std::mem::take(&mut state.messages)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().messages.is_empty()
+    }
+
+    fn offer(&self, message: MessageRef<'_>, conflate: bool) -> Offer {
+        let mut state = self.lock();
+        if state.moved {
+            return Offer::Gone;
+        }
+        if conflate {
+            state.messages.clear();
+            state.bytes = 0;
+        }
+        if state.messages.len() >= self.mark.messages.max(1) || state.bytes >= self.mark.bytes.max(1) {
+            return Offer::Full;
+        }
+        state.bytes += message.byte_count();
+        state.messages.push_back(message.to_message());
+        Offer::Taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Held for single operations of the queue only.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The application's end: a copy of the list, and whose turn it is.
+pub(crate) struct Outgoing {
+    hub: Arc<Hub>,
+    pipes: Vec<Pipe>,
+    generation: u64,
+    next: usize,
+}
+
+/// Where a message went.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// The pipe.
+    pub(crate) pipe: u64,
+    /// The connection, unless the message waits for one.
+    pub(crate) peer: Option<Peer>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(hub: Arc<Hub>) -> Outgoing {
+        Outgoing { hub, pipes: Vec::new(), generation: u64::MAX, next: 0 }
+    }
+
+    /// Sends to the next peer with room; waits until there is one. Cancel-safe.
+    #[inline]
+    pub(crate) async fn send(&mut self, message: MessageRef<'_>) -> Result<Sent, SendError> {
+        loop {
+            if let Some(sent) = self.try_send(message)? {
+                return Ok(sent);
+            }
+            let progress = self.hub.group.progress();
+            // It may have come before this task listened.
+            if let Some(sent) = self.try_send(message)? {
+                return Ok(sent);
+            }
+            progress.await;
+        }
+    }
+
+    /// Sends to the next peer with room, if there is one.
+    #[inline]
+    pub(crate) fn try_send(&mut self, message: MessageRef<'_>) -> Result<Option<Sent>, SendError> {
+        self.refresh();
+        for _ in 0..self.pipes.len() {
+            if self.next >= self.pipes.len() {
+                self.next = 0;
+            }
+            let pipe = &self.pipes[self.next];
+            self.next += 1;
+            match pipe {
+                Pipe::Open(peer) => match peer.sender().try_send(message) {
+                    Ok(true) => return Ok(Some(Sent { pipe: peer.pipe(), peer: Some(peer.clone()) })),
+                    Ok(false) => {}
+                    Err(SendError::Unencodable(error)) => return Err(error.into()),
+                    // The peer's task finds out too and takes it out.
+                    Err(_) => peer.cut(),
+                },
+                Pipe::Waiting(queue) => match queue.offer(message, self.hub.config.conflate) {
+                    Offer::Taken => return Ok(Some(Sent { pipe: queue.pipe, peer: None })),
+                    Offer::Full => {}
+                    Offer::Gone => self.generation = u64::MAX,
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends as many messages as there is room for, in turns; tells how many.
+    pub(crate) fn try_send_many(&mut self, messages: &[Message]) -> Result<usize, SendError> {
+        self.refresh();
+        // To a single peer all go under one lock.
+        if let [Pipe::Open(peer)] = &self.pipes[..] {
+            match peer.sender().try_send_each(messages.iter().map(MessageRef::from)) {
+                Err(error @ SendError::Unencodable(_)) => return Err(error),
+                Err(_) => peer.cut(),
+                Ok(sent) => return Ok(sent),
+            }
+            return Ok(0);
+        }
+        for (i, message) in messages.iter().enumerate() {
+            if self.try_send(message.into())?.is_none() {
+                return Ok(i);
+            }
+        }
+        Ok(messages.len())
+    }
+
+    /// Sends all messages, in turns; waits for room.
+    pub(crate) async fn send_many(&mut self, mut messages: &[Message]) -> Result<(), SendError> {
+        loop {
+            let progress = self.hub.group.progress();
+            let sent = self.try_send_many(messages)?;
+            messages = &messages[sent..];
+            if messages.is_empty() {
+                return Ok(());
+            }
+            if sent == 0 {
+                progress.await;
+            }
+        }
+    }
+
+    /// The pipe with this id.
+    pub(crate) fn pipe(&mut self, id: u64) -> Option<&Pipe> {
+        self.refresh();
+        self.pipes.iter().find(|pipe| pipe.id() == id)
+    }
+
+    /// Takes the list anew if it has changed.
+    #[inline]
+    fn refresh(&mut self) {
+        let generation = self.hub.pipes.generation.load(Ordering::Acquire);
+        if generation != self.generation {
+            self.copy(generation);
+        }
+    }
+
+    #[cold]
+    fn copy(&mut self, generation: u64) {
+        // If the list changes after `generation` was read, it is copied once more than needed.
+        self.pipes.clone_from(&self.hub.pipes.lock());
+        self.generation = generation;
+    }
+}
+
+/// Sends to this peer; waits for room. Cancel-safe.
+#[inline]
+pub(crate) async fn send_to(hub: &Hub, peer: &Peer, message: MessageRef<'_>) -> Result<(), SendError> {
+    loop {
+        if peer.sender().try_send(message)? {
+            return Ok(());
+        }
+        let progress = hub.group.progress();
+        if peer.sender().try_send(message)? {
+            return Ok(());
+        }
+        progress.await;
+    }
+}

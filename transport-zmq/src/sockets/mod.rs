@@ -1,0 +1,25 @@
+//! The socket types.
+
+#[macro_use]
+mod common;
+mod dealer;
+mod duplex;
+mod pair;
+mod publish;
+mod pull;
+mod push;
+mod reply;
+mod request;
+mod router;
+mod subscribe;
+
+pub use dealer::DealerSocket;
+pub use duplex::{DuplexReceiver, DuplexSender};
+pub use pair::PairSocket;
+pub use publish::{PubSocket, XPubSocket};
+pub use pull::PullSocket;
+pub use push::PushSocket;
+pub use reply::{RepSocket, ReplyError};
+pub use request::{ReqSocket, RequestError};
+pub use router::{RouteError, RouterSocket};
+pub use subscribe::{SubSocket, XSubSocket};

@@ -1,0 +1,54 @@
+//! PAIR: exactly one peer (RFC 31/EXPAIR).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use transport_core::Transports;
+use transport_core::framing::zmtp::SocketType;
+
+use super::duplex::{DuplexReceiver, DuplexSender};
+use crate::config::SocketConfig;
+use crate::engine::{Hub, Incoming, Outgoing, Owner, Pattern};
+use crate::events::Rejection;
+use crate::peer::Peer;
+
+/// Talks to exactly one peer, a PAIR too; a second one is turned away while the first one is there.
+///
+/// Without a peer, or when its queue is full, sending waits.
+pub struct PairSocket {
+    hub: Owner,
+    incoming: Incoming,
+    outgoing: Outgoing,
+}
+
+impl PairSocket {
+    /// A socket without endpoints. Must be called within a tokio runtime.
+    pub fn new(transports: &Transports, config: SocketConfig) -> PairSocket {
+        let hub = Hub::new(transports, config, SocketType::Pair, Arc::new(OnePeer::default()));
+        let (incoming, outgoing) = (Incoming::new(Arc::clone(&hub)), Outgoing::new(Arc::clone(&hub)));
+        PairSocket { hub: Owner::new(hub), incoming, outgoing }
+    }
+}
+
+/// Who is there.
+#[derive(Default)]
+struct OnePeer(Mutex<Option<Peer>>);
+
+impl Pattern for OnePeer {
+    fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
+        let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if there.is_some() {
+            return Err(Rejection::SecondPeer);
+        }
+        *there = Some(peer.clone());
+        Ok(())
+    }
+
+    fn left(&self, _peer: &Peer) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+sending!(PairSocket);
+receiving!(PairSocket);
+splitting!(PairSocket);
+common!(PairSocket);

@@ -1,0 +1,145 @@
+//! SUB and XSUB: receive what they have subscribed to (RFC 29/PUBSUB).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::Stream;
+use transport_core::framing::zmtp::SocketType;
+use transport_core::{Message, MessageRef, Transports};
+
+use crate::config::SocketConfig;
+use crate::engine::{Hub, Incoming, Owner};
+use crate::peer::Peer;
+use crate::subscribing::Wanted;
+
+/// Receives the messages of its peers that begin with a topic it has subscribed to; its peers are PUB and XPUB sockets.
+///
+/// It is a [`Stream`](futures_util::Stream) of messages. What was published before the subscription has reached the publisher is lost.
+///
+/// # Examples
+///
+/// See [`PubSocket`](crate::PubSocket).
+pub struct SubSocket {
+    hub: Owner,
+    incoming: Incoming,
+    wanted: Arc<Wanted>,
+}
+
+/// As [`SubSocket`], for programs that pass subscriptions on: they are messages that it sends, and it receives all that
+/// comes.
+pub struct XSubSocket {
+    hub: Owner,
+    incoming: Incoming,
+    wanted: Arc<Wanted>,
+}
+
+impl SubSocket {
+    /// A socket without endpoints and subscriptions. Must be called within a tokio runtime.
+    pub fn new(transports: &Transports, config: SocketConfig) -> SubSocket {
+        let wanted = Arc::new(Wanted::default());
+        let hub = Hub::new(transports, config, SocketType::Sub, Arc::clone(&wanted) as _);
+        SubSocket { incoming: Incoming::new(Arc::clone(&hub)), hub: Owner::new(hub), wanted }
+    }
+
+    /// Subscribes to everything that begins with `topic`; the empty one is everything.
+    ///
+    /// Subscribing to the same topic again needs another [`unsubscribe`](SubSocket::unsubscribe).
+    pub fn subscribe(&mut self, topic: impl AsRef<[u8]>) {
+        self.wanted.subscribe(topic.as_ref());
+    }
+
+    /// Takes a subscription back; false when there is none to this topic.
+    pub fn unsubscribe(&mut self, topic: impl AsRef<[u8]>) -> bool {
+        self.wanted.unsubscribe(topic.as_ref())
+    }
+
+    /// Receives the next message that was subscribed to, from each peer in turn.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    #[inline]
+    pub async fn recv(&mut self) -> Message {
+        loop {
+            let message = self.incoming.recv().await;
+            if self.wanted.matches(&message) {
+                return message;
+            }
+        }
+    }
+
+    /// Receives the next message that was subscribed to, and tells who sent it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_from(&mut self) -> (Message, Peer) {
+        let message = self.recv().await;
+        (message, self.incoming.sender_of_last())
+    }
+
+    /// Receives up to `max` messages that have arrived, appended to `messages`; waits for the first one. Returns how many.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_many(&mut self, messages: &mut Vec<Message>, max: usize) -> usize {
+        let before = messages.len();
+        while messages.len() == before && max > 0 {
+            self.incoming.recv_many(messages, max).await;
+            let mut at = 0;
+            messages.retain(|message| {
+                at += 1;
+                at <= before || self.wanted.matches(message)
+            });
+        }
+        messages.len() - before
+    }
+
+    /// The next message that was subscribed to, if one has arrived.
+    pub fn try_recv(&mut self) -> Option<Message> {
+        loop {
+            let message = self.incoming.try_recv()?;
+            if self.wanted.matches(&message) {
+                return Some(message);
+            }
+        }
+    }
+}
+
+/// Never ends.
+impl Stream for SubSocket {
+    type Item = Message;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            match self.incoming.poll_recv(cx) {
+                Poll::Ready(message) if self.wanted.matches(&message) => return Poll::Ready(Some(message)),
+                Poll::Ready(_) => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl XSubSocket {
+    /// A socket without endpoints and subscriptions. Must be called within a tokio runtime.
+    pub fn new(transports: &Transports, config: SocketConfig) -> XSubSocket {
+        let wanted = Arc::new(Wanted::default());
+        let hub = Hub::new(transports, config, SocketType::XSub, Arc::clone(&wanted) as _);
+        XSubSocket { incoming: Incoming::new(Arc::clone(&hub)), hub: Owner::new(hub), wanted }
+    }
+
+    /// Sends a message to all peers: `01` and a topic to subscribe, `00` and a topic to take that back, anything else as it
+    /// is.
+    ///
+    /// Subscriptions are kept for peers that come later.
+    pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) {
+        self.wanted.pass_on(message.into());
+    }
+}
+
+receiving!(XSubSocket);
+common!(SubSocket);
+common!(XSubSocket);

@@ -1,0 +1,119 @@
+//! What SUB and XSUB have subscribed to, and telling the peers.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use transport_core::{Message, MessageRef};
+
+use crate::engine::Pattern;
+use crate::events::Rejection;
+use crate::logic::subscriptions::Subscriptions;
+use crate::peer::Peer;
+
+/// The topics that this socket has subscribed to.
+///
+/// Each is sent to a peer once, and cancelled when it has been taken back as often as it was subscribed to: a publisher
+/// keeps a set, whatever RFC 37 says of counting.
+pub(crate) struct Wanted {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// How often each topic was subscribed to.
+    counts: BTreeMap<Bytes, usize>,
+    topics: Subscriptions<()>,
+    /// Who is told.
+    peers: Vec<Peer>,
+}
+
+const SUBSCRIBE: u8 = 1;
+const CANCEL: u8 = 0;
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        let state = State { counts: BTreeMap::new(), topics: Subscriptions::new(), peers: Vec::new() };
+        Wanted { state: Mutex::new(state) }
+    }
+}
+
+impl Wanted {
+    pub(crate) fn subscribe(&self, topic: &[u8]) {
+        let state = &mut *self.lock();
+        let count = state.counts.entry(Bytes::copy_from_slice(topic)).or_default();
+        *count += 1;
+        if *count == 1 {
+            state.topics.insert(topic, ());
+            state.tell_all(&message(SUBSCRIBE, topic));
+        }
+    }
+
+    /// False when there was no such subscription.
+    pub(crate) fn unsubscribe(&self, topic: &[u8]) -> bool {
+        let state = &mut *self.lock();
+        let Some(count) = state.counts.get_mut(topic) else { return false };
+        *count -= 1;
+        if *count == 0 {
+            state.counts.remove(topic);
+            state.topics.remove(topic, ());
+            state.tell_all(&message(CANCEL, topic));
+        }
+        true
+    }
+
+    /// Sends what an XSUB's application sends: each subscription counts once.
+    pub(crate) fn pass_on(&self, sent: MessageRef<'_>) {
+        let first = sent.parts().next().unwrap_or_default();
+        let state = &mut *self.lock();
+        match first.split_first() {
+            Some((&SUBSCRIBE, topic)) if sent.part_count() == 1 => {
+                state.counts.insert(Bytes::copy_from_slice(topic), 1);
+            }
+            Some((&CANCEL, topic)) if sent.part_count() == 1 => {
+                state.counts.remove(topic);
+            }
+            _ => {}
+        }
+        state.tell_all(&sent.to_message());
+    }
+
+    /// Whether a message was subscribed to.
+    #[inline]
+    pub(crate) fn matches(&self, message: &Message) -> bool {
+        self.lock().topics.matches(&message[0])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that is called with the lock held panics half way.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn tell_all(&self, message: &Message) {
+        for peer in &self.peers {
+            // Who cannot be told is about to go, and is told everything when it comes back.
+            let _gone = peer.sender().send_now(message);
+        }
+    }
+}
+
+fn message(kind: u8, topic: &[u8]) -> Message {
+    Message::new([&[kind], topic].concat())
+}
+
+impl Pattern for Wanted {
+    fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
+        // With the lock held, so that no subscription is told twice or not at all.
+        let mut state = self.lock();
+        for topic in state.counts.keys() {
+            let _gone = peer.sender().send_now(&message(SUBSCRIBE, topic));
+        }
+        state.peers.push(peer.clone());
+        Ok(())
+    }
+
+    fn left(&self, peer: &Peer) {
+        self.lock().peers.retain(|other| other != peer);
+    }
+}
