@@ -54,6 +54,7 @@ bench:
 
 # Side by side with other libraries: needs a C++ compiler
 compare *ARGS:
+    cargo build --release -p certgen
     cargo run --release -p benches --features peers --bin compare -- {{ARGS}}
 
 # Each fuzz target for so many seconds; new inputs land in fuzz/generated

@@ -49,7 +49,7 @@ pub use cables::{CablesConfig, CablesIdentity};
 pub use certificate::Certificate;
 pub use credentials::Credentials;
 pub use directory::AuthorityDirectory;
-pub use error::Error;
+pub use error::{CryptoError, Error};
 pub use files::FileSet;
 pub use leaf::{LeafConfig, self_signed, self_signed_for};
 pub use names::{Name, host_names};

@@ -4,7 +4,7 @@
 //! no row of a case is simply not run for it, and ratios to it are then null.
 
 use crate::job::{Wire, Work};
-use crate::subjects::{codec, libzmq, ours, raw, zeromq};
+use crate::subjects::{certgen, codec, libzmq, ours, raw, zeromq};
 
 /// One case: a piece of work that all its subjects do alike.
 pub(crate) struct Case {
@@ -117,6 +117,19 @@ const FAMILIES: &[Family] = &[
         sizes: NO_SIZE,
         amount: Amount::Fixed(10_000),
         subjects: &[("ours", ours::idle_scram), ("null", ours::idle_null)],
+    },
+    Family {
+        kind: "certgen",
+        unit: "us p50",
+        wires: &[("p256", Wire::Unix)],
+        sizes: NO_SIZE,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", certgen::ours),
+            ("openssl", certgen::openssl),
+            ("ours-disk", certgen::ours_on_disk),
+            ("openssl-disk", certgen::openssl_on_disk),
+        ],
     },
 ];
 

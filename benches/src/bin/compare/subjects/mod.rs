@@ -4,6 +4,7 @@
 
 use crate::process::Role;
 
+pub(crate) mod certgen;
 pub(crate) mod codec;
 pub(crate) mod libzmq;
 pub(crate) mod ours;
