@@ -149,6 +149,16 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
         Poll::Ready(Err(cannot_carry()))
     }
 
+    /// Moves to the tokio runtime of the calling thread: from now on that one must run for this stream to go on, and no
+    /// other. The default does nothing, which is right for a stream without a socket; a wrapper forwards it.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses; the stream is as it was then.
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Splits the stream for use by two tasks. The default shares it behind a lock; a socket can do better.
     ///
     /// Dropping the outgoing half of a socket closes that direction; of other streams it may not, so use
@@ -237,6 +247,10 @@ impl Stream for BoxStream {
         (**self).poll_write_with_descriptors(cx, bufs, descriptors)
     }
 
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        (**self).move_to_runtime()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         (*self).into_split()
     }
@@ -245,6 +259,12 @@ impl Stream for BoxStream {
 impl Stream for tokio::net::TcpStream {
     fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.as_fd())
+    }
+
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        let socket = self.as_fd().try_clone_to_owned()?;
+        *self = tokio::net::TcpStream::from_std(socket.into())?;
+        Ok(())
     }
 
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
@@ -286,6 +306,12 @@ impl Stream for tokio::net::UnixStream {
         descriptors: &[BorrowedFd<'_>],
     ) -> Poll<io::Result<usize>> {
         descriptors::poll_send(self, cx, bufs, descriptors)
+    }
+
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        let socket = self.as_fd().try_clone_to_owned()?;
+        *self = tokio::net::UnixStream::from_std(socket.into())?;
+        Ok(())
     }
 
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {

@@ -142,6 +142,10 @@ impl Stream for TlsStream {
         self.rustls.get_ref().0.has_arrived()
     }
 
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        self.rustls.get_mut().0.move_to_runtime()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let shared = Arc::new(Mutex::new(*self));
         (Box::new(TlsRead(Arc::clone(&shared))), Box::new(TlsWrite(shared)))

@@ -77,6 +77,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 #[cfg(any(feature = "axum", feature = "tonic"))]
 pub mod http;
 mod table;

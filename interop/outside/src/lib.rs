@@ -210,3 +210,18 @@ pub mod facade_test_util {
         virtual_time(1, async |_| pair().await)
     }
 }
+
+#[cfg(feature = "facade-blocking")]
+pub mod facade_blocking {
+    //! The feature `blocking` of the facade.
+
+    use transport::{Message, Policy, blocking};
+
+    /// Says hello, and waits for the answer.
+    pub fn hello(address: &str) -> Result<Option<Message>, Box<dyn std::error::Error>> {
+        let settings = transport::connect(address).server(Policy::danger_anyone());
+        let mut connection = blocking::connect(settings)?;
+        connection.send("hello")?;
+        Ok(connection.recv()?)
+    }
+}

@@ -373,6 +373,11 @@ impl Inbound {
         }
     }
 
+    /// The timer is set anew when it is needed next, in the runtime of that time.
+    pub(super) fn forget_timer(&mut self) {
+        self.alarm = Alarm::default();
+    }
+
     /// The decoder, and the bytes that arrived and were not decoded.
     pub(super) fn into_parts(mut self) -> (Box<dyn MessageDecoder>, BytesMut) {
         self.decoder.give_back(&mut self.input);

@@ -376,6 +376,58 @@ impl Connection {
         Ok(())
     }
 
+    /// Moves the connection to the tokio runtime of the calling thread: from now on that one must run for the connection to
+    /// go on, and no other. For a program with a runtime in each of several threads, where one of them accepts.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses, such as for too many open descriptors; the connection is as it was then.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use transport_core::{Connection, Message};
+    /// # use std::error::Error;
+    /// /// Goes on in a thread of its own.
+    /// fn serve_elsewhere(mut connection: Connection) -> std::thread::JoinHandle<Result<(), Box<dyn Error + Send + Sync>>> {
+    ///     std::thread::spawn(move || {
+    ///         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    ///         runtime.block_on(async move {
+    ///             connection.move_to_runtime()?;
+    ///             while let Some(message) = connection.recv().await? {
+    ///                 connection.send(&message).await?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///     })
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn Error>> {
+    /// # use transport_core::{Connect, Listen, Policy, Transports, tcp::TcpTransport};
+    /// # let transports = Transports::new().with(TcpTransport::new());
+    /// # let listen = Listen::new(&transports, "tcp://127.0.0.1:0").policy(Policy::danger_anyone());
+    /// # let mut server = listen.start().await?;
+    /// # let connect = Connect::new(&transports, server.local_address().to_string());
+    /// # let mut near = connect.server(Policy::danger_anyone()).await?;
+    /// # let thread = serve_elsewhere(server.accept().await.unwrap());
+    /// # near.send("there and back").await?;
+    /// # assert_eq!(near.recv().await?, Some(Message::from("there and back")));
+    /// # near.close().await?;
+    /// # assert!(thread.join().unwrap().is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn move_to_runtime(&mut self) -> io::Result<()> {
+        self.pipe.stream.move_to_runtime()?;
+        self.inbound.forget_timer();
+        self.pipe.writer.forget_timer();
+        Ok(())
+    }
+
     /// Takes the connection apart into its stream and the bytes that arrived and were not yet received: for a
     /// protocol that goes on below messages, such as a relay. The stream still counts as one of its server's connections.
     ///

@@ -104,6 +104,13 @@ impl Writer {
         Writer { write_time: limits.write_time, stall: None, unflushed: false }
     }
 
+    /// The timer is set anew when it is needed next, in the runtime of that time.
+    pub(super) fn forget_timer(&mut self) {
+        if let Some(stall) = &mut self.stall {
+            stall.alarm = Alarm::default();
+        }
+    }
+
     /// Writes until the buffer is empty, and flushes the stream.
     pub(super) fn poll_flush<W: AsyncWrite + Unpin + ?Sized>(
         &mut self,

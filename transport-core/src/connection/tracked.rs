@@ -158,6 +158,10 @@ impl Stream for Tracked<BoxStream> {
         Poll::Ready(self.has_written(written))
     }
 
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        self.stream.move_to_runtime()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let Tracked { stream, life } = *self;
         let (read, write) = stream.into_split();

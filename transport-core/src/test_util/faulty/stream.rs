@@ -93,6 +93,12 @@ impl Stream for FaultyStream {
         self.incoming.has_arrived(|| self.io.has_arrived())
     }
 
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        self.incoming.alarm = Alarm::default();
+        self.outgoing.alarm = Alarm::default();
+        self.io.move_to_runtime()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let FaultyStream { io, incoming, outgoing } = *self;
         let (read, write) = io.into_split();
