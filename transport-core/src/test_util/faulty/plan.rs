@@ -80,9 +80,13 @@ impl FaultPlan {
     ///
     /// Nothing is corrupted, since no protocol without a MAC would notice: see [`Direction::corrupt`].
     pub fn draw(random: &mut Random, bytes: u64, time: Duration) -> FaultPlan {
-        let mut plan = FaultPlan::new()
-            .incoming(Direction::draw(random, bytes, time))
-            .outgoing(Direction::draw(random, bytes, time));
+        let (mut incoming, outgoing) =
+            (Direction::draw(random, bytes, time), Direction::draw(random, bytes, time));
+        // On what is written, a delay of each of many pieces would add up to a standstill.
+        if random.chance(30) {
+            incoming = incoming.delayed(random.time(Duration::from_millis(1)..=Duration::from_millis(300)));
+        }
+        let mut plan = FaultPlan::new().incoming(incoming).outgoing(outgoing);
         if random.chance(25) {
             plan = plan.reset_at(random.time(Duration::ZERO..=time));
         }
@@ -150,11 +154,8 @@ impl Direction {
         if random.chance(40) {
             direction = direction.in_pieces(random.length(1..=200));
         }
-        if random.chance(30) {
-            direction = direction.delayed(random.time(Duration::from_millis(1)..=Duration::from_millis(300)));
-        }
         if random.chance(15) {
-            direction = direction.slowed_to(random.number(1_000..=1_000_000));
+            direction = direction.slowed_to(random.number(5_000..=1_000_000));
         }
         if random.chance(15) {
             direction = direction.stall_after(random.number(0..=bytes), random.time(Duration::ZERO..=time));
