@@ -129,6 +129,35 @@ def gather(count):
     return {"found": found}
 
 
+def call(bodies):
+    """Makes calls, all at once, and gathers the replies by their ids: kind, and parts behind the head."""
+    for number, body in enumerate(bodies):
+        socket.send_multipart([b"\1" + number.to_bytes(8, "big"), to_bytes(body)])
+    replies = [None] * len(bodies)
+    for _ in bodies:
+        head, *parts = socket.recv_multipart()
+        replies[int.from_bytes(head[1:], "big")] = [head[0], *map(to_text, parts)]
+    return {"replies": replies}
+
+
+def cancel(number, body):
+    """Makes a call and gives it up."""
+    id = number.to_bytes(8, "big")
+    socket.send_multipart([b"\1" + id, to_bytes(body)])
+    socket.send(b"\4" + id)
+
+
+def reply(count):
+    """Gathers calls at a ROUTER and replies to the last one first; to "fail" with an error."""
+    calls = [socket.recv_multipart() for _ in range(count)]
+    for peer, head, body in reversed(calls):
+        id = head[1:]
+        if body == b"fail":
+            socket.send_multipart([peer, b"\3" + id, b"refused", b"as asked for"])
+        else:
+            socket.send_multipart([peer, b"\2" + id, b"reply to " + body])
+
+
 def watch():
     global monitor
     monitor = socket.get_monitor_socket()
@@ -147,4 +176,4 @@ def event(names, within):
             return {"event": name, "value": message["value"]}
 
 
-serve([open, guard, bind, connect, send, recv, recv_with, echo, flood, check_flood, flood_multipart, crowd, gather, watch, event])
+serve([open, guard, bind, connect, send, recv, recv_with, echo, flood, check_flood, flood_multipart, crowd, gather, call, cancel, reply, watch, event])

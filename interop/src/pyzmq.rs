@@ -119,6 +119,34 @@ impl Pyzmq {
         self.peer.answer().await
     }
 
+    /// Makes calls, all at once, and gathers the replies: the kind of each and its parts.
+    ///
+    /// # Panics
+    ///
+    /// When one does not come in time.
+    pub async fn call(&mut self, bodies: &[&str]) -> Value {
+        self.peer.ask(json!({"do": "call", "bodies": bodies})).await["replies"].take()
+    }
+
+    /// Makes a call and gives it up.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room for it in time.
+    pub async fn call_and_cancel(&mut self, number: u64, body: &str) {
+        self.peer.ask(json!({"do": "cancel", "number": number, "body": body})).await;
+    }
+
+    /// Starts to gather so many calls at a ROUTER, and to reply then to the last one first; to `fail` with an error.
+    /// [`done`](Pyzmq::done) waits for the end.
+    ///
+    /// # Panics
+    ///
+    /// When the process has ended.
+    pub async fn reply(&mut self, count: usize) {
+        self.peer.tell(json!({"do": "reply", "count": count})).await;
+    }
+
     /// Starts to note the events of the socket's connections.
     ///
     /// # Panics

@@ -48,6 +48,7 @@ macro_rules! everywhere {
 }
 
 mod abstract_names;
+mod calls;
 mod claims;
 mod crowd;
 mod endings;
