@@ -107,6 +107,24 @@ impl<E> fmt::Debug for Events<E> {
     }
 }
 
+/// Names the events of an enum once: a variant without a name does not compile.
+macro_rules! event_names {
+    ($event:ident: $($variant:ident $name:literal),* $(,)?) => {
+        impl $event {
+            /// The names of all events.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The event's name, as a log or a filter may use it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $($event::$variant { .. } => $name,)*
+                }
+            }
+        }
+    };
+}
+pub(crate) use event_names;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,8 @@ mod listen;
 pub mod mechanism;
 pub mod mem;
 mod message;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod peer_process;
 mod policy;
 pub mod secret_file;

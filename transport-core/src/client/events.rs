@@ -8,7 +8,7 @@ use super::error::GaveUp;
 use crate::address::Address;
 use crate::connect::ConnectError;
 use crate::connection::{RecvError, SendError};
-use crate::events::Events;
+use crate::events::{Events, event_names};
 use crate::framing::UnencodableError;
 use crate::identity::Identity;
 use crate::transport::Source;
@@ -81,6 +81,18 @@ pub enum ClientEvent {
         /// Messages that were not sent.
         unsent: usize,
     },
+}
+
+event_names! {
+    ClientEvent:
+    Connecting "connecting",
+    ConnectFailed "connect_failed",
+    Connected "connected",
+    Disconnected "disconnected",
+    Waiting "waiting",
+    Unencodable "unencodable",
+    GaveUp "gave_up",
+    Closed "closed",
 }
 
 /// The events of one client, in order.

@@ -83,6 +83,8 @@ impl Shared {
     pub(super) fn tell(&self, event: ClientEvent) {
         // Outside of the lock: a log may itself be sent through this client.
         events::log(&event);
+        #[cfg(feature = "metrics")]
+        crate::metrics::of_client(&event);
         if let Some(events) = &self.lock().events {
             events.tell(event);
         }
@@ -107,6 +109,8 @@ impl Shared {
         self.state.send_replace(state);
         self.progress.notify_waiters();
         events::log(&event);
+        #[cfg(feature = "metrics")]
+        crate::metrics::of_client(&event);
     }
 
     /// Waits until the task must end whatever it is doing.

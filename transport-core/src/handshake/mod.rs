@@ -97,6 +97,26 @@ pub enum HandshakeError {
     Io(#[source] io::Error),
 }
 
+impl HandshakeError {
+    /// The reason in a word, as a label for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            HandshakeError::Denied(_) => "denied",
+            HandshakeError::Refusal(_) => "mechanism_failed",
+            HandshakeError::RefusedByPeer { .. } => "refused_by_peer",
+            HandshakeError::Mechanism { .. } => "mechanism_unknown",
+            HandshakeError::Unprotected(_) => "unprotected",
+            HandshakeError::Framing(_) => "violation",
+            HandshakeError::TooManyFrames { .. } => "too_many_frames",
+            HandshakeError::Deadline(_) => "deadline",
+            HandshakeError::Closed => "peer_closed",
+            HandshakeError::Evicted => "evicted",
+            HandshakeError::Transport(_) => "transport",
+            HandshakeError::Io(_) => "io",
+        }
+    }
+}
+
 /// A peer that closes while something is still on its way to it shows as a reset or a broken pipe, by chance.
 impl From<io::Error> for HandshakeError {
     fn from(error: io::Error) -> HandshakeError {

@@ -10,10 +10,9 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::events::{ServerEvent, log};
+use super::events::{ServerEvent, Teller};
 use super::pending::Pending;
 use crate::connection::{About, Life, Registry, Unopened, after};
-use crate::events::EventSender;
 use crate::handshake::{HandshakeConfig, HandshakeError};
 use crate::identity::Identity;
 use crate::transport::{BoxFuture, Established, Incoming, Listener, Source};
@@ -32,7 +31,7 @@ pub(super) trait HandedOut: Send + 'static {
 pub(super) struct Shared {
     pub(super) config: Arc<HandshakeConfig>,
     pub(super) registry: Arc<Registry>,
-    pub(super) events: EventSender<ServerEvent>,
+    pub(super) teller: Teller,
     pending: Mutex<Pending<Underway>>,
     /// Notified when no handshake is under way any more.
     no_handshakes: Notify,
@@ -48,14 +47,16 @@ struct Underway {
 }
 
 impl Shared {
-    pub(super) fn new(config: Arc<HandshakeConfig>, events: EventSender<ServerEvent>) -> Arc<Shared> {
+    pub(super) fn new(config: Arc<HandshakeConfig>, teller: Teller) -> Arc<Shared> {
         let limits = &config.limits;
-        let told = events.clone();
-        let on_closed = move |closed| tell(&told, ServerEvent::Closed(Arc::new(closed)));
+        let on_closed = {
+            let teller = teller.clone();
+            move |closed| teller.tell(ServerEvent::Closed(Arc::new(closed)))
+        };
         let registry = Registry::new(limits.unread_per_listener, Box::new(on_closed));
         let pending = Mutex::new(Pending::new(limits.pending_handshakes));
         let places = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Arc::new(Shared { config, registry, events, pending, no_handshakes: Notify::new(), places })
+        Arc::new(Shared { config, registry, teller, pending, no_handshakes: Notify::new(), places })
     }
 
     /// Waits for a place under the cap, and takes it for an authenticated peer.
@@ -83,18 +84,13 @@ impl Shared {
     }
 
     pub(super) fn tell(&self, event: ServerEvent) {
-        tell(&self.events, event);
+        self.teller.tell(event);
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending<Underway>> {
         // Held for single operations of the table only.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn tell(events: &EventSender<ServerEvent>, event: ServerEvent) {
-    log(&event);
-    events.tell(event);
 }
 
 /// Runs until it is aborted.

@@ -4,8 +4,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::connection::{Closed, ConnectionId, Traffic};
-use crate::events::Events;
+use crate::events::{EventSender, Events, event_names};
 use crate::handshake::HandshakeError;
 use crate::identity::Identity;
 use crate::transport::Source;
@@ -48,13 +49,49 @@ pub enum ServerEvent {
     Stopped,
 }
 
+event_names! {
+    ServerEvent:
+    Accepted "accepted",
+    Refused "refused",
+    Closed "closed",
+    AcceptFailed "accept_failed",
+    Stopped "stopped",
+}
+
 /// The events of one server, in order.
 pub type ServerEvents = Events<ServerEvent>;
 
 pub(super) const EVENTS_KEPT: usize = 1024;
 
+/// Tells events to whoever listens, to the program's log, and to its metrics.
+#[derive(Clone)]
+pub(super) struct Teller {
+    pub(super) events: EventSender<ServerEvent>,
+    /// Where the server listens.
+    #[cfg(feature = "metrics")]
+    listener: Arc<str>,
+}
+
+impl Teller {
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "a label of metrics"))]
+    pub(super) fn new(events: EventSender<ServerEvent>, listener: &Address) -> Teller {
+        Teller {
+            events,
+            #[cfg(feature = "metrics")]
+            listener: listener.to_string().into(),
+        }
+    }
+
+    pub(super) fn tell(&self, event: ServerEvent) {
+        log(&event);
+        #[cfg(feature = "metrics")]
+        crate::metrics::of_server(&self.listener, &event);
+        self.events.tell(event);
+    }
+}
+
 /// Writes an event to the program's log.
-pub(super) fn log(event: &ServerEvent) {
+fn log(event: &ServerEvent) {
     match event {
         ServerEvent::Accepted { connection, source, identity } => {
             tracing::debug!(%connection, %source, %identity, "peer accepted");

@@ -23,6 +23,7 @@ use crate::transport::{BoxStream, Established, HandOver, Listener, Source};
 use accepted::Accepted;
 use acceptor::{Admit, HandedOut, Shared, accept_loop};
 
+use events::Teller;
 pub use events::{ServerEvent, ServerEvents};
 
 /// Accepts connections, and hands over those whose peers have been authenticated and are allowed.
@@ -253,7 +254,7 @@ impl<T: HandedOut> Accepting<T> {
         let (has_stopped, stopped) = watch::channel(false);
         let local = Arc::new(listener.local_address().clone());
         let listening = listener.hand_over();
-        let shared = Shared::new(Arc::new(config), events);
+        let shared = Shared::new(Arc::new(config), Teller::new(events, &local));
         let handle = ServerHandle { shared: Arc::clone(&shared), order, stopped, local, listening };
         let admit = admit(Arc::clone(&shared));
         let left = Arc::clone(&accepted);
@@ -282,7 +283,7 @@ impl<T: HandedOut> Accepting<T> {
     }
 
     fn events(&mut self) -> ServerEvents {
-        self.first_events.take().unwrap_or_else(|| self.handle.shared.events.subscribe())
+        self.first_events.take().unwrap_or_else(|| self.handle.shared.teller.events.subscribe())
     }
 }
 
