@@ -4,6 +4,7 @@
 //! no row of a case is simply not run for it, and ratios to it are then null.
 
 use crate::job::{Wire, Work};
+use crate::patterns::{self, Pattern};
 use crate::subjects::{certgen, codec, libzmq, ours, raw, zeromq};
 
 /// One case: a piece of work that all its subjects do alike.
@@ -39,6 +40,7 @@ struct Family {
 
 const STREAMS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("unix", Wire::Unix)];
 const SIZES: &[usize] = &[64, 1024, 65536];
+const SOCKETS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("ipc", Wire::Unix)];
 const NO_SIZE: &[usize] = &[0];
 
 const FAMILIES: &[Family] = &[
@@ -130,6 +132,139 @@ const FAMILIES: &[Family] = &[
             ("ours-disk", certgen::ours_on_disk),
             ("openssl-disk", certgen::openssl_on_disk),
         ],
+    },
+    Family {
+        kind: "zmq/pushpull",
+        unit: "messages/s",
+        wires: SOCKETS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::PushPull, job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::PushPull, job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::PushPull, job)),
+            ("raw", raw::throughput),
+        ],
+    },
+    Family {
+        kind: "zmq/dealerrouter",
+        unit: "messages/s",
+        wires: SOCKETS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::DealerRouter(1), job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::DealerRouter(1), job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::DealerRouter(1), job)),
+            ("raw", raw::throughput),
+        ],
+    },
+    Family {
+        kind: "zmq/pubsub10",
+        unit: "messages/s",
+        wires: SOCKETS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::PubSub(10), job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::PubSub(10), job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::PubSub(10), job)),
+        ],
+    },
+    Family {
+        kind: "zmq/reqrep",
+        unit: "us p50",
+        wires: SOCKETS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::ReqRep, job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::ReqRep, job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::ReqRep, job)),
+            ("raw", raw::rtt),
+        ],
+    },
+    Family {
+        kind: "zmq/curve",
+        unit: "messages/s",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::Curve, job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::Curve, job)),
+            ("plain", |job| patterns::run(&ours::ENDS, Pattern::PushPull, job)),
+        ],
+    },
+    Family {
+        kind: "zmq/pub1-cpu",
+        unit: "ns of CPU",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64, 1024],
+        amount: Amount::Fixed(50_000),
+        subjects: &[
+            ("ours", |job| patterns::sender_cpu(&ours::ENDS, Pattern::PubSub(1), job)),
+            ("libzmq", |job| patterns::sender_cpu(&libzmq::ENDS, Pattern::PubSub(1), job)),
+        ],
+    },
+    Family {
+        kind: "zmq/pub100-cpu",
+        unit: "ns of CPU",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64, 1024],
+        amount: Amount::Fixed(50_000),
+        subjects: &[
+            ("ours", |job| patterns::sender_cpu(&ours::ENDS, Pattern::PubSub(100), job)),
+            ("libzmq", |job| patterns::sender_cpu(&libzmq::ENDS, Pattern::PubSub(100), job)),
+        ],
+    },
+    Family {
+        kind: "zmq/router10",
+        unit: "messages/s",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[("ours", |job| patterns::run(&ours::ENDS, Pattern::DealerRouter(10), job))],
+    },
+    Family {
+        kind: "zmq/router100",
+        unit: "messages/s",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[("ours", |job| patterns::run(&ours::ENDS, Pattern::DealerRouter(100), job))],
+    },
+    Family {
+        kind: "zmq/router1000",
+        unit: "messages/s",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[("ours", |job| patterns::run(&ours::ENDS, Pattern::DealerRouter(1000), job))],
+    },
+    Family {
+        kind: "zmq/router10-memory",
+        unit: "bytes a peer",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Fixed(10_000),
+        subjects: &[("ours", |job| patterns::receiver_memory(&ours::ENDS, 10, job))],
+    },
+    Family {
+        kind: "zmq/router100-memory",
+        unit: "bytes a peer",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Fixed(10_000),
+        subjects: &[("ours", |job| patterns::receiver_memory(&ours::ENDS, 100, job))],
+    },
+    Family {
+        kind: "zmq/router1000-memory",
+        unit: "bytes a peer",
+        wires: &[("tcp", Wire::Tcp)],
+        sizes: &[64],
+        amount: Amount::Fixed(10_000),
+        subjects: &[("ours", |job| patterns::receiver_memory(&ours::ENDS, 1000, job))],
     },
 ];
 

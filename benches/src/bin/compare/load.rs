@@ -6,7 +6,7 @@ use std::fs;
 pub(crate) struct Load {
     /// By all processes, not counting interrupts: those are mostly the measured traffic itself.
     everyone: u64,
-    /// By this process.
+    /// By this process and those that it has started and that have ended.
     ours: u64,
     /// By one core since boot, idle or not: what makes ticks a share of a core.
     core: u64,
@@ -22,8 +22,8 @@ impl Load {
         let core = ticks.iter().sum::<u64>().checked_div(cores as u64)?;
 
         let own = fs::read_to_string("/proc/self/stat").ok()?;
-        // The name of the program, in brackets, may hold spaces; utime and stime are the 12th and 13th after it.
-        let own: Vec<u64> = numbers(own.rsplit(')').next()?.split_whitespace().skip(11).take(2))?;
+        // The name of the program, in brackets, may hold spaces; utime, stime, cutime and cstime are the 12th to 15th after it.
+        let own: Vec<u64> = numbers(own.rsplit(')').next()?.split_whitespace().skip(11).take(4))?;
         Some(Load { everyone: ticks.iter().take(3).sum(), ours: own.iter().sum(), core })
     }
 

@@ -9,12 +9,14 @@
 //! - `network`: a loopback without TCP pacing, where the machine's would pace
 //! - `pair`, `pin`, `sockets`: the two pinned threads that most subjects run on, and std sockets between them
 //! - `process`: the processes that other subjects run in
+//! - `patterns`: ZeroMQ's patterns between two of them
 
 mod cases;
 mod job;
 mod load;
 mod network;
 mod pair;
+mod patterns;
 mod pin;
 mod process;
 mod report;

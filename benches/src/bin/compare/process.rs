@@ -3,17 +3,43 @@
 //! A child is told its job in the environment, and the two talk in lines of JSON over its stdin and stdout.
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child as Process, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::job::{Job, Result};
 use crate::pin;
+
+/// The bytes of a process that are in memory.
+pub(crate) fn memory(id: u32) -> Result<u64> {
+    let pages = fs::read_to_string(format!("/proc/{id}/statm"))?;
+    let pages: u64 = pages.split(' ').nth(1).ok_or("statm has another form")?.parse()?;
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+/// How long the threads of a process have been on a core.
+pub(crate) fn cpu_nanoseconds(id: u32) -> Result<u64> {
+    let mut sum = 0;
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+        sum += times.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+/// As many open files as this user may have, for this process.
+pub(crate) fn allow_many_files() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
 
 /// What a child does: its name, and the function that runs in it.
 pub(crate) type Role = (&'static str, fn(&Job, &mut Parent) -> Result<()>);
@@ -49,6 +75,11 @@ impl Child {
         // Ends with the child, or when nobody listens any more.
         thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
         Ok(Child { role, process, input, lines })
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Says something to the child.

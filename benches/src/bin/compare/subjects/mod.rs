@@ -13,4 +13,13 @@ pub(crate) mod runtime;
 pub(crate) mod zeromq;
 
 /// What processes of this program's own may be started as.
-pub(crate) const ROLES: &[Role] = &[ours::SERVER, ours::CLIENTS];
+pub(crate) const ROLES: &[Role] = &[
+    ours::SERVER,
+    ours::CLIENTS,
+    ours::ENDS.sender,
+    ours::ENDS.receiver,
+    libzmq::ENDS.sender,
+    libzmq::ENDS.receiver,
+    zeromq::ENDS.sender,
+    zeromq::ENDS.receiver,
+];

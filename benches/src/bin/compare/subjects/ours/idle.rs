@@ -1,19 +1,17 @@
 //! What an idle connection takes of a server's memory: the server is one process, its clients are in another.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use transport::core::mechanism::scram::{Accounts, ScramClient, ScramServer, Verifier};
 use transport::{Connection, Limits, Policy};
 
 use super::{PEER_GONE, address};
 use crate::job::{Job, Outcome, Result};
-use crate::process::{Child, Parent, Role};
+use crate::process::{Child, Parent, Role, allow_many_files, memory};
 use crate::sockets;
 use crate::subjects::runtime::block_on;
 
@@ -100,7 +98,7 @@ fn serve(_job: &Job, parent: &mut Parent) -> Result<()> {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             tokio::time::sleep(SETTLE).await;
-            parent.tell(&memory()?)?;
+            parent.tell(&memory(std::process::id())?)?;
         }
     })
 }
@@ -145,20 +143,6 @@ fn connect(_job: &Job, parent: &mut Parent) -> Result<()> {
             parent.tell(&until)?;
         }
     })
-}
-
-/// As many open files as this user may have.
-fn allow_many_files() -> Result<()> {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
-}
-
-/// The bytes of this process that are in memory.
-fn memory() -> Result<u64> {
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages: u64 = pages.split(' ').nth(1).ok_or("/proc/self/statm has another form")?.parse()?;
-    Ok(pages * rustix::param::page_size() as u64)
 }
 
 fn clients_tried(open: u64) -> usize {

@@ -5,6 +5,7 @@ mod calls;
 mod flow;
 mod idle;
 mod login;
+mod patterns;
 mod trips;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ pub(crate) use calls::{call_rtt, call_rtt_shared, calls, calls_shared};
 pub(crate) use flow::{senders16, throughput};
 pub(crate) use idle::{CLIENTS, SERVER, idle_null, idle_scram};
 pub(crate) use login::{login_null, login_scram};
+pub(crate) use patterns::ENDS;
 pub(crate) use trips::{rtt, rtt_spin};
 
 const PEER_GONE: &str = "the peer is gone";

@@ -3,6 +3,8 @@
 //! Each side has a context of its own, made on its pinned thread, so that its one I/O thread inherits the
 //! core. Payloads are copied into each message: the crate offers no shared ones.
 
+mod patterns;
+
 use std::sync::mpsc;
 use std::time::Instant;
 
@@ -10,6 +12,8 @@ use ::zmq::{Context, DONTWAIT, Error, Message, PULL, PUSH, Socket, SocketType};
 
 use crate::job::{Job, Outcome, Result, Wire, check_length, payload};
 use crate::{pair, sockets};
+
+pub(crate) use patterns::ENDS;
 
 /// Messages one way.
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {

@@ -1,5 +1,7 @@
 //! Subject `zeromq`: the pure Rust crate, PUSH to PULL one way and DEALER to DEALER for round trips.
 
+mod patterns;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -11,6 +13,8 @@ use tokio::sync::oneshot;
 use super::runtime::block_on;
 use crate::job::{Job, Outcome, Result, Wire, check_length, payload};
 use crate::{pair, sockets};
+
+pub(crate) use patterns::ENDS;
 
 const SENDER_GONE: &str = "the sender is gone";
 

@@ -1,0 +1,241 @@
+//! The patterns of transport-zmq, between two processes.
+
+use std::future::pending;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::UnixStream;
+use transport::{Message, Policy};
+use transport_zmq::curve::{CurveClient, CurvePublicKey, CurveSecretKey, CurveServer};
+use transport_zmq::{
+    DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Security,
+    SocketConfig, SubSocket,
+};
+
+use crate::job::{Job, Result, check_length, payload};
+use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, now, ready};
+use crate::process::{Parent, allow_many_files};
+use crate::subjects::runtime::block_on;
+
+/// The processes.
+pub(crate) const ENDS: Ends = Ends { sender: ("ours-sender", send), receiver: ("ours-receiver", receive) };
+
+const ANY_PORT: &str = "tcp://127.0.0.1:0";
+/// How many messages are received at a time.
+const BATCH: usize = 1024;
+
+fn send(job: &Job, parent: &mut Parent) -> Result<()> {
+    allow_many_files()?;
+    let part: Part = parent.hear()?;
+    let back = part.listen_back()?;
+    let transports = transport::transports();
+    block_on(async {
+        match part.pattern {
+            Pattern::PushPull | Pattern::Curve => {
+                let mut socket = PushSocket::new(&transports, config());
+                let place = receivers_place(parent)?;
+                socket.connect_with(&place.address, security_towards(&place)?)?;
+                flow(back, &part, job, parent, async |message| Ok(socket.send(message).await?)).await
+            }
+            Pattern::DealerRouter(count) => {
+                let mut sockets: Vec<_> =
+                    (0..count).map(|_| DealerSocket::new(&transports, config())).collect();
+                let place = receivers_place(parent)?;
+                for socket in &sockets {
+                    socket.connect(&place.address)?;
+                }
+                let mut turn = 0;
+                let send = async |message: &Message| {
+                    turn = if turn + 1 < count { turn + 1 } else { 0 };
+                    Ok(sockets[turn].send(message).await?)
+                };
+                flow(back, &part, job, parent, send).await
+            }
+            Pattern::PubSub(_) => {
+                let mut socket = PubSocket::new(&transports, config());
+                let address = socket.bind(&part.address(job.wire, ANY_PORT)).await?.to_string();
+                parent.tell(&Some(Place { address, key: None }))?;
+                parent.hear::<Option<Place>>()?;
+                flow(back, &part, job, parent, async |message| Ok(socket.send(message).await?)).await
+            }
+            Pattern::ReqRep => {
+                let socket = ReqSocket::new(&transports, config());
+                socket.connect(&receivers_place(parent)?.address)?;
+                ask(socket, job, parent).await
+            }
+        }
+    })
+}
+
+fn receivers_place(parent: &mut Parent) -> Result<Place> {
+    parent.tell(&None::<Place>)?;
+    let place: Option<Place> = parent.hear()?;
+    Ok(place.ok_or("the receiver has not bound")?)
+}
+
+async fn flow(
+    back: UnixListener,
+    part: &Part,
+    job: &Job,
+    parent: &mut Parent,
+    mut send: impl AsyncFnMut(&Message) -> Result<()>,
+) -> Result<()> {
+    let (back, _) = back.accept()?;
+    back.set_nonblocking(true)?;
+    let mut back = UnixStream::from_std(back)?;
+    let greeting = Message::from(GREETING.to_vec());
+    for _ in 0..part.senders() {
+        send(&greeting).await?;
+    }
+    loop {
+        if part.forgets() {
+            send(&greeting).await?;
+        }
+        tokio::time::sleep(GREETING_EVERY).await;
+        if back.try_read(&mut [0]).is_ok() {
+            break;
+        }
+    }
+    ready(parent)?;
+    let message = Message::from(payload(job.size));
+    let mut credit = Credit::new(part, window(job));
+    let started = now();
+    for number in 0..job.count {
+        credit.wait_async(number, &mut back).await?;
+        send(&message).await?;
+    }
+    parent.tell(&started)?;
+    // Its tasks still send; the parent ends this process.
+    pending().await
+}
+
+async fn ask(mut socket: ReqSocket, job: &Job, parent: &mut Parent) -> Result<()> {
+    let message = Message::from(payload(job.size));
+    let mut trips = Vec::new();
+    // The first trip also waits for the handshake; it does not count.
+    for trip in 0..=job.count {
+        let started = now();
+        let echo = socket.request(&message).await?;
+        let elapsed = now() - started;
+        check_length(echo.byte_count(), job)?;
+        if trip > 0 {
+            trips.push(elapsed);
+        }
+    }
+    parent.tell(&trips)
+}
+
+fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
+    allow_many_files()?;
+    let part: Part = parent.hear()?;
+    let mut arrivals = Arrivals::new(job, &part, window(job))?;
+    let transports = transport::transports();
+    let address = part.address(job.wire, ANY_PORT);
+    block_on(async {
+        match part.pattern {
+            Pattern::PushPull | Pattern::Curve => {
+                let mut socket = PullSocket::new(&transports, config());
+                let (security, key) = security_of(part.pattern);
+                let address = socket.bind_with(&address, security).await?.to_string();
+                parent.tell(&Some(Place { address, key }))?;
+                let mut messages = Vec::new();
+                while !arrivals.is_complete(0) {
+                    socket.recv_many(&mut messages, BATCH).await;
+                    for message in messages.drain(..) {
+                        arrivals.arrived(0, message.byte_count())?;
+                    }
+                }
+                arrivals.finish(now(), parent)
+            }
+            Pattern::DealerRouter(_) => {
+                let mut socket = RouterSocket::new(&transports, config());
+                let address = socket.bind(&address).await?.to_string();
+                parent.tell(&Some(Place { address, key: None }))?;
+                while !arrivals.is_complete(0) {
+                    let (message, _peer) = socket.recv().await;
+                    arrivals.arrived(0, message.byte_count())?;
+                }
+                arrivals.finish(now(), parent)
+            }
+            Pattern::ReqRep => {
+                let mut socket = RepSocket::new(&transports, config());
+                let address = socket.bind(&address).await?.to_string();
+                parent.tell(&Some(Place { address, key: None }))?;
+                loop {
+                    let message = socket.recv().await;
+                    socket.send(&message).await?;
+                }
+            }
+            Pattern::PubSub(count) => {
+                let place = part.place()?;
+                let sockets: Vec<_> = (0..count).map(|_| SubSocket::new(&transports, config())).collect();
+                subscribe(sockets, place, arrivals, parent).await
+            }
+        }
+    })
+}
+
+async fn subscribe(
+    sockets: Vec<SubSocket>,
+    place: &Place,
+    arrivals: Arrivals,
+    parent: &mut Parent,
+) -> Result<()> {
+    let arrivals = Arc::new(Mutex::new(arrivals));
+    let mut tasks = Vec::new();
+    for (receiver, mut socket) in sockets.into_iter().enumerate() {
+        socket.subscribe("");
+        socket.connect(&place.address)?;
+        let arrivals = Arc::clone(&arrivals);
+        tasks.push(tokio::spawn(async move {
+            let mut messages = Vec::new();
+            loop {
+                socket.recv_many(&mut messages, BATCH).await;
+                let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+                for message in messages.drain(..) {
+                    arrivals.arrived(receiver, message.byte_count())?;
+                }
+                if arrivals.is_complete(receiver) {
+                    return Result::Ok(());
+                }
+            }
+        }));
+    }
+    parent.tell(&None::<Place>)?;
+    for task in tasks {
+        task.await??;
+    }
+    let finished = now();
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner).finish(finished, parent)
+}
+
+fn config() -> SocketConfig {
+    SocketConfig::new(Policy::danger_anyone())
+}
+
+/// The receiver's rules, and its public key.
+fn security_of(pattern: Pattern) -> (Security, Option<String>) {
+    let security = Security::new(Policy::danger_anyone());
+    if pattern != Pattern::Curve {
+        return (security, None);
+    }
+    let own = CurveSecretKey::generate();
+    let key = own.public_key().to_string();
+    (security.with_mechanism(CurveServer::new(own)), Some(key))
+}
+
+fn security_towards(place: &Place) -> Result<Security> {
+    Ok(match &place.key {
+        None => Security::new(Policy::danger_anyone()),
+        Some(key) => {
+            let server: CurvePublicKey = key.parse()?;
+            let client = CurveClient::new(CurveSecretKey::generate(), server);
+            Security::new(server.policy()).with_mechanism(client)
+        }
+    })
+}
+
+/// Within the default's 1,000 messages and 4 MiB.
+fn window(job: &Job) -> u64 {
+    (2 * 1024 * 1024 / job.size as u64).clamp(32, 1000)
+}
