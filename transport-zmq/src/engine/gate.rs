@@ -44,6 +44,11 @@ impl Gate {
         most.saturating_sub(messages.load(Ordering::Acquire)).min(most.div_ceil(2))
     }
 
+    /// How many bytes wait.
+    pub(crate) fn held(&self) -> usize {
+        self.shared.bytes.load(Ordering::Acquire)
+    }
+
     /// Waits until there is room.
     pub(crate) async fn opened(&self) {
         while self.room() == 0 {

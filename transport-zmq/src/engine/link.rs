@@ -71,6 +71,10 @@ fn close_pipe(hub: &Hub, peer: &Peer) {
     }
 }
 
+/// With so many bytes waiting, the application gets a turn: it finds them in the cache, and their buffers are used again
+/// for what is read next.
+const TURN: usize = 128 << 10;
+
 async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
     loop {
         peer.gate().opened().await;
@@ -88,6 +92,9 @@ async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
                 messages.drain(..messages.len() - 1);
             }
             hub.inbox.push(peer, messages, hub.config.conflate);
+            if peer.gate().held() >= TURN {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

@@ -166,9 +166,9 @@ impl Outgoing {
         Outgoing { hub, pipes: Vec::new(), generation: u64::MAX, next: 0 }
     }
 
-    /// Sends to the next peer with room; waits until there is one. Cancel-safe.
+    /// Sends to the next peer with room; waits until there is one. Answers where, for `sent_to`. Cancel-safe.
     #[inline]
-    pub(crate) async fn send(&mut self, message: MessageRef<'_>) -> Result<Sent, SendError> {
+    pub(crate) async fn send(&mut self, message: MessageRef<'_>) -> Result<usize, SendError> {
         loop {
             if let Some(sent) = self.try_send(message)? {
                 return Ok(sent);
@@ -182,32 +182,40 @@ impl Outgoing {
         }
     }
 
-    /// Sends to the next peer with room, if there is one.
+    /// Sends to the next peer with room, if there is one. Answers where, for `sent_to`.
     #[inline]
-    pub(crate) fn try_send(&mut self, message: MessageRef<'_>) -> Result<Option<Sent>, SendError> {
+    pub(crate) fn try_send(&mut self, message: MessageRef<'_>) -> Result<Option<usize>, SendError> {
         self.refresh();
         for _ in 0..self.pipes.len() {
             if self.next >= self.pipes.len() {
                 self.next = 0;
             }
-            let pipe = &self.pipes[self.next];
+            let place = self.next;
             self.next += 1;
-            match pipe {
+            match &self.pipes[place] {
                 Pipe::Open(peer) => match peer.sender().try_send(message) {
-                    Ok(true) => return Ok(Some(Sent { pipe: peer.pipe(), peer: Some(peer.clone()) })),
+                    Ok(true) => return Ok(Some(place)),
                     Ok(false) => {}
                     Err(SendError::Unencodable(error)) => return Err(error.into()),
                     // The peer's task finds out too and takes it out.
                     Err(_) => peer.cut(),
                 },
                 Pipe::Waiting(queue) => match queue.offer(message, self.hub.config.conflate) {
-                    Offer::Taken => return Ok(Some(Sent { pipe: queue.pipe, peer: None })),
+                    Offer::Taken => return Ok(Some(place)),
                     Offer::Full => {}
                     Offer::Gone => self.generation = u64::MAX,
                 },
             }
         }
         Ok(None)
+    }
+
+    /// Where the last message went, as `send` has just answered.
+    pub(crate) fn sent_to(&self, place: usize) -> Sent {
+        match &self.pipes[place] {
+            Pipe::Open(peer) => Sent { pipe: peer.pipe(), peer: Some(peer.clone()) },
+            Pipe::Waiting(queue) => Sent { pipe: queue.pipe, peer: None },
+        }
     }
 
     /// Sends as many messages as there is room for, in turns; tells how many.

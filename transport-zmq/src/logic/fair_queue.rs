@@ -91,6 +91,14 @@ impl<O: PartialEq, T, G> FairQueue<O, T, G> {
     pub(crate) fn pop_many(&mut self, items: &mut Vec<T>, max: usize) -> usize {
         let before = items.len();
         while items.len() - before < max {
+            // With a single owner there are no turns: all but the last one, after which its batch ends.
+            if let (1, Some(turn)) = (self.turns.len(), self.turns.front_mut())
+                && let Some(batch) = turn.batches.front_mut()
+            {
+                let left = max - (items.len() - before);
+                let but_last = batch.items.len().saturating_sub(1).min(left - 1);
+                items.extend(batch.items.by_ref().take(but_last));
+            }
             match self.pop() {
                 Some(item) => items.push(item),
                 None => break,

@@ -129,7 +129,8 @@ impl ReqSocket {
             (None, Envelope::new())
         };
         let envelope = if self.correlated { &numbered } else { &self.plain };
-        let sent = self.outgoing.send(request.behind(envelope)).await?;
+        let place = self.outgoing.send(request.behind(envelope)).await?;
+        let sent = self.outgoing.sent_to(place);
         self.next_id = self.next_id.wrapping_add(u32::from(self.correlated));
         self.asked = Some(Asked { sent, id });
         Ok(())
