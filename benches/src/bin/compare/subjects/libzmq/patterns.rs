@@ -152,10 +152,10 @@ fn subscriber(part: &Part, job: &Job) -> Result<Socket> {
 fn socket(kind: SocketType, part: &Part, job: &Job) -> Result<Socket> {
     let socket = super::socket(kind, job)?;
     if matches!(part.pattern, Pattern::PubSub(_)) {
-        // The window is what holds the publisher back: at the mark it would drop, and it learns late of what was received.
-        let mark = 4 * high_water_mark(job.size);
-        socket.set_sndhwm(mark)?;
-        socket.set_rcvhwm(mark)?;
+        // No mark: the window holds the publisher back. At a mark it would drop messages of a fast subscriber too, since it
+        // looks at most once a millisecond at what was received.
+        socket.set_sndhwm(0)?;
+        socket.set_rcvhwm(0)?;
     }
     Ok(socket)
 }
