@@ -52,6 +52,9 @@ fn the_tour_as_json_can_be_read() {
     assert!(output.status.success());
     assert_eq!(tour["peers"].as_array().unwrap().len(), 6);
     assert_eq!(tour["peers"][2]["server_sees"]["identity"], "user:alice");
+    let identities = tour["router"].as_array().unwrap().iter().map(|peer| peer["identity"].as_str().unwrap());
+    let kinds: Vec<&str> = identities.map(|identity| identity.split(':').next().unwrap()).collect();
+    assert_eq!(kinds, ["uid", "dns", "curve"], "one ROUTER knows all three");
     assert_eq!(tour["refusals"].as_array().unwrap().len(), 6);
     for timing in tour["timings"].as_array().unwrap() {
         assert!(timing["round_trip_p50_us"].as_f64().unwrap() > 0.0);

@@ -5,6 +5,7 @@ mod peers;
 mod places;
 mod refusals;
 mod report;
+mod router;
 mod timing;
 
 use std::io::{self, Write as _};
@@ -26,6 +27,7 @@ const OVERFLOW_UID: u32 = 65534;
 #[derive(Serialize)]
 struct Tour {
     peers: Vec<peers::Meeting>,
+    router: Vec<router::RoutedPeer>,
     refusals: Vec<refusals::Refusal>,
     timings: Vec<timing::Timing>,
 }
@@ -55,6 +57,8 @@ async fn tour(json: bool) -> Result<(), Problem> {
     show(report::introduction())?;
     let peers = peers::meet(&mut places).await?;
     show(report::peers(&peers))?;
+    let router = router::gather(&mut places).await?;
+    show(report::router(&router))?;
     let refusals = refusals::provoke(&mut places).await?;
     show(report::refusals(&refusals))?;
     show(report::before_timings())?;
@@ -63,7 +67,7 @@ async fn tour(json: bool) -> Result<(), Problem> {
 
     places.close()?;
     if json {
-        let tour = Tour { peers, refusals, timings };
+        let tour = Tour { peers, router, refusals, timings };
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&tour)?)?;
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::peers::Meeting;
 use super::refusals::Refusal;
+use super::router::RoutedPeer;
 use super::timing::{MESSAGE_BYTES, TIME, Timing};
 use crate::proofs::Seen;
 
@@ -38,8 +39,23 @@ pub(super) fn peers(meetings: &[Meeting]) -> String {
     text
 }
 
+pub(super) fn router(peers: &[RoutedPeer]) -> String {
+    let mut text = heading("2. One ZeroMQ ROUTER, three kinds of peers");
+    text += &paragraph(
+        "It is bound to a socket file, to tls and to tcp, each with a policy of its own. Its peers are three DEALER \
+         sockets; it knows who sent each message, and answers that one alone.",
+    );
+    for peer in peers {
+        text += &format!("\n  {}\n", peer.transport);
+        text += &labelled("ROUTER sees", &peer.identity);
+        text += &labelled("it receives", &peer.question);
+        text += &labelled("peer gets", &peer.answer);
+    }
+    text
+}
+
 pub(super) fn refusals(refusals: &[Refusal]) -> String {
-    let mut text = heading("2. Who is refused, and why");
+    let mut text = heading("3. Who is refused, and why");
     text += &paragraph(
         "Both sides have a policy, and a policy allows nobody until it says whom. A server tells its log why it \
          refused; the client learns no more than the code 400, or over TLS an alert that is the same for every \
@@ -54,7 +70,7 @@ pub(super) fn refusals(refusals: &[Refusal]) -> String {
 }
 
 pub(super) fn before_timings() -> String {
-    heading("3. How fast")
+    heading("4. How fast")
 }
 
 pub(super) fn timings(timings: &[Timing]) -> String {
