@@ -5,7 +5,7 @@
 
 use crate::job::{Wire, Work};
 use crate::patterns::{self, Pattern};
-use crate::subjects::{certgen, codec, libzmq, ours, raw, zeromq};
+use crate::subjects::{certgen, codec, codec_tls, libzmq, openssl, ours, raw, raw_tls, zeromq};
 
 /// One case: a piece of work that all its subjects do alike.
 pub(crate) struct Case {
@@ -39,6 +39,8 @@ struct Family {
 }
 
 const STREAMS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("unix", Wire::Unix)];
+/// TLS over TCP, with certificates on both sides.
+const TLS: &[(&str, Wire)] = &[("tls", Wire::Tcp)];
 const SIZES: &[usize] = &[64, 1024, 65536];
 const SOCKETS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("ipc", Wire::Unix)];
 const NO_SIZE: &[usize] = &[0];
@@ -71,6 +73,61 @@ const FAMILIES: &[Family] = &[
             ("libzmq", libzmq::rtt),
             ("zeromq", zeromq::rtt),
         ],
+    },
+    Family {
+        kind: "throughput",
+        unit: "messages/s",
+        wires: TLS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", ours::throughput_tls),
+            ("raw-tls", raw_tls::throughput),
+            ("codec-tls", codec_tls::throughput),
+            ("openssl", openssl::throughput),
+        ],
+    },
+    Family {
+        kind: "rtt",
+        unit: "us p50",
+        wires: TLS,
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", ours::rtt_tls),
+            ("raw-tls", raw_tls::rtt),
+            ("codec-tls", codec_tls::rtt),
+            ("openssl", openssl::rtt),
+            ("ours-tcp", ours::rtt),
+        ],
+    },
+    Family {
+        kind: "handshake",
+        unit: "connections/s",
+        wires: TLS,
+        sizes: NO_SIZE,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", ours::handshakes_tls),
+            ("raw-tls", raw_tls::handshakes),
+            ("openssl", openssl::handshakes),
+        ],
+    },
+    Family {
+        kind: "handshake",
+        unit: "connections/s",
+        wires: &[("tls-resumed", Wire::Tcp)],
+        sizes: NO_SIZE,
+        amount: Amount::Timed,
+        subjects: &[("ours", ours::resumptions_tls), ("raw-tls", raw_tls::resumptions)],
+    },
+    Family {
+        kind: "handshake",
+        unit: "connections/s",
+        wires: STREAMS,
+        sizes: NO_SIZE,
+        amount: Amount::Timed,
+        subjects: &[("ours", ours::login_null)],
     },
     Family {
         kind: "rtt-spin",
@@ -265,6 +322,14 @@ const FAMILIES: &[Family] = &[
         sizes: &[64],
         amount: Amount::Fixed(10_000),
         subjects: &[("ours", |job| patterns::receiver_memory(&ours::ENDS, 1000, job))],
+    },
+    Family {
+        kind: "idle",
+        unit: "bytes each",
+        wires: TLS,
+        sizes: NO_SIZE,
+        amount: Amount::Fixed(10_000),
+        subjects: &[("ours", ours::idle_tls)],
     },
 ];
 

@@ -62,6 +62,9 @@ impl Outcome {
 /// everything down again, and answers only if every message arrived with its length.
 pub(crate) type Work = fn(&Job) -> Result<Outcome>;
 
+/// Connections that are opened at a time where opening them is measured: enough that a server never waits for a client.
+pub(crate) const IN_FLIGHT: usize = 16;
+
 /// The payload of every message of `size` bytes.
 pub(crate) fn payload(size: usize) -> Vec<u8> {
     vec![0x5a; size]

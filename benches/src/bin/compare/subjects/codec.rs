@@ -17,12 +17,12 @@ use crate::{pair, sockets};
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
     match job.wire {
         Wire::Tcp => {
-            let (near, far) = tcp()?;
-            flow(near, far, *job)
+            let (near, far) = sockets::tcp()?;
+            flow(async || tcp(near), async || tcp(far), *job)
         }
         Wire::Unix => {
-            let (near, far) = unix()?;
-            flow(near, far, *job)
+            let (near, far) = sockets::unix()?;
+            flow(async || unix(near), async || unix(far), *job)
         }
     }
 }
@@ -31,62 +31,54 @@ pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
 pub(crate) fn rtt(job: &Job) -> Result<Outcome> {
     match job.wire {
         Wire::Tcp => {
-            let (near, far) = tcp()?;
-            trips(near, far, *job)
+            let (near, far) = sockets::tcp()?;
+            trips(async || tcp(near), async || tcp(far), *job)
         }
         Wire::Unix => {
-            let (near, far) = unix()?;
-            trips(near, far, *job)
+            let (near, far) = sockets::unix()?;
+            trips(async || unix(near), async || unix(far), *job)
         }
     }
 }
 
-/// Opens one end within the runtime that will use it.
-trait Open: FnOnce() -> std::io::Result<Self::Stream> + Send + 'static {
-    type Stream: AsyncRead + AsyncWrite + Unpin;
+fn tcp(socket: std::net::TcpStream) -> Result<TcpStream> {
+    socket.set_nonblocking(true)?;
+    Ok(TcpStream::from_std(socket)?)
 }
 
-impl<S, F> Open for F
+fn unix(socket: std::os::unix::net::UnixStream) -> Result<UnixStream> {
+    socket.set_nonblocking(true)?;
+    Ok(UnixStream::from_std(socket)?)
+}
+
+/// Messages one way between two streams, each opened within the runtime that will use it.
+pub(super) fn flow<N, F>(
+    near: impl AsyncFnOnce() -> Result<N> + Send + 'static,
+    far: impl AsyncFnOnce() -> Result<F> + Send + 'static,
+    job: Job,
+) -> Result<Outcome>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: FnOnce() -> std::io::Result<S> + Send + 'static,
+    N: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
 {
-    type Stream = S;
-}
-
-fn tcp() -> Result<(impl Open, impl Open)> {
-    let (near, far) = sockets::tcp()?;
-    near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
-    Ok((move || TcpStream::from_std(near), move || TcpStream::from_std(far)))
-}
-
-fn unix() -> Result<(impl Open, impl Open)> {
-    let (near, far) = sockets::unix()?;
-    near.set_nonblocking(true)?;
-    far.set_nonblocking(true)?;
-    Ok((move || UnixStream::from_std(near), move || UnixStream::from_std(far)))
-}
-
-fn flow(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
     let (ready, is_ready) = oneshot::channel();
     let (started, (finished, received)) = pair::run(
         move || {
             block_on(async move {
-                let mut frames = Framed::new(near()?, LengthDelimitedCodec::new());
+                let mut frames = Framed::new(near().await?, LengthDelimitedCodec::new());
                 let message = Bytes::from(payload(job.size));
                 is_ready.await?;
                 let started = Instant::now();
                 for _ in 0..job.count {
                     frames.feed(message.clone()).await?;
                 }
-                SinkExt::<Bytes>::flush(&mut frames).await?;
+                end(frames).await?;
                 Ok(started)
             })
         },
         move || {
             block_on(async move {
-                let mut frames = Framed::new(far()?, LengthDelimitedCodec::new());
+                let mut frames = Framed::new(far().await?, LengthDelimitedCodec::new());
                 ready.send(()).map_err(|()| "the sender is gone")?;
                 let mut received = 0;
                 let mut finished = Instant::now();
@@ -105,11 +97,20 @@ fn flow(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
     Ok(Outcome::Flow { elapsed: finished - started, received })
 }
 
-fn trips(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
+/// Round trips between two streams, each opened within the runtime that will use it.
+pub(super) fn trips<N, F>(
+    near: impl AsyncFnOnce() -> Result<N> + Send + 'static,
+    far: impl AsyncFnOnce() -> Result<F> + Send + 'static,
+    job: Job,
+) -> Result<Outcome>
+where
+    N: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
+{
     let (trips, ()) = pair::run(
         move || {
             block_on(async move {
-                let mut frames = Framed::new(near()?, LengthDelimitedCodec::new());
+                let mut frames = Framed::new(near().await?, LengthDelimitedCodec::new());
                 let message = Bytes::from(payload(job.size));
                 let mut trips = Vec::new();
                 // The first trip also waits for the other thread to be there; it does not count.
@@ -123,12 +124,13 @@ fn trips(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
                         trips.push(elapsed);
                     }
                 }
+                end(frames).await?;
                 Ok(trips)
             })
         },
         move || {
             block_on(async move {
-                let mut frames = Framed::new(far()?, LengthDelimitedCodec::new());
+                let mut frames = Framed::new(far().await?, LengthDelimitedCodec::new());
                 while let Some(message) = frames.next().await {
                     frames.send(message?.freeze()).await?;
                 }
@@ -137,4 +139,12 @@ fn trips(near: impl Open, far: impl Open, job: Job) -> Result<Outcome> {
         },
     )?;
     Ok(Outcome::Trips(trips))
+}
+
+/// Sends what is queued, closes, and reads to the end: closing a socket in which something is unread, such as a ticket of TLS,
+/// resets it, and the peer would lose what was sent last.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut frames: Framed<S, LengthDelimitedCodec>) -> Result<()> {
+    SinkExt::<Bytes>::close(&mut frames).await?;
+    while let Some(Ok(_)) = frames.next().await {}
+    Ok(())
 }

@@ -5,11 +5,16 @@
 use crate::process::Role;
 
 pub(crate) mod certgen;
+pub(crate) mod certificates;
 pub(crate) mod codec;
+pub(crate) mod codec_tls;
 pub(crate) mod libzmq;
+pub(crate) mod openssl;
 pub(crate) mod ours;
 pub(crate) mod raw;
+pub(crate) mod raw_tls;
 pub(crate) mod runtime;
+pub(crate) mod rustls_streams;
 pub(crate) mod zeromq;
 
 /// What processes of this program's own may be started as.

@@ -14,16 +14,28 @@ const BUFFER: usize = 64 * 1024;
 /// Bytes one way, counted as messages.
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
     match job.wire {
-        Wire::Tcp => flow(sockets::tcp()?, *job),
-        Wire::Unix => flow(sockets::unix()?, *job),
+        Wire::Tcp => {
+            let (near, far) = sockets::tcp()?;
+            flow(|| Ok(near), || Ok(far), *job)
+        }
+        Wire::Unix => {
+            let (near, far) = sockets::unix()?;
+            flow(|| Ok(near), || Ok(far), *job)
+        }
     }
 }
 
 /// Round trips, with blocking reads on both sides.
 pub(crate) fn rtt(job: &Job) -> Result<Outcome> {
     match job.wire {
-        Wire::Tcp => trips(sockets::tcp()?, *job),
-        Wire::Unix => trips(sockets::unix()?, *job),
+        Wire::Tcp => {
+            let (near, far) = sockets::tcp()?;
+            trips(|| Ok(near), || Ok(far), *job)
+        }
+        Wire::Unix => {
+            let (near, far) = sockets::unix()?;
+            trips(|| Ok(near), || Ok(far), *job)
+        }
     }
 }
 
@@ -34,22 +46,28 @@ pub(crate) fn rtt_spin(job: &Job) -> Result<Outcome> {
             let (near, far) = sockets::tcp()?;
             near.set_nonblocking(true)?;
             far.set_nonblocking(true)?;
-            trips((Spin(near), Spin(far)), *job)
+            trips(|| Ok(Spin(near)), || Ok(Spin(far)), *job)
         }
         Wire::Unix => {
             let (near, far) = sockets::unix()?;
             near.set_nonblocking(true)?;
             far.set_nonblocking(true)?;
-            trips((Spin(near), Spin(far)), *job)
+            trips(|| Ok(Spin(near)), || Ok(Spin(far)), *job)
         }
     }
 }
 
-fn flow<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job) -> Result<Outcome> {
+/// Bytes one way between two streams, each opened on the thread that will use it.
+pub(super) fn flow<S: Read + Write>(
+    near: impl FnOnce() -> Result<S> + Send + 'static,
+    far: impl FnOnce() -> Result<S> + Send + 'static,
+    job: Job,
+) -> Result<Outcome> {
     let total = job.count * job.size as u64;
     let (ready, is_ready) = mpsc::channel();
     let (started, (finished, bytes)) = pair::run(
         move || {
+            let mut near = near()?;
             let buffer = payload(BUFFER);
             is_ready.recv()?;
             let started = Instant::now();
@@ -62,6 +80,7 @@ fn flow<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job)
             Ok(started)
         },
         move || {
+            let mut far = far()?;
             let mut buffer = vec![0; BUFFER];
             let mut bytes = 0;
             ready.send(())?;
@@ -85,9 +104,15 @@ fn flow<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job)
     Ok(Outcome::Flow { elapsed: finished - started, received: bytes / job.size as u64 })
 }
 
-fn trips<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job) -> Result<Outcome> {
+/// Round trips between two streams, each opened on the thread that will use it.
+pub(super) fn trips<S: Read + Write>(
+    near: impl FnOnce() -> Result<S> + Send + 'static,
+    far: impl FnOnce() -> Result<S> + Send + 'static,
+    job: Job,
+) -> Result<Outcome> {
     let (trips, ()) = pair::run(
         move || {
+            let mut near = near()?;
             let message = payload(job.size);
             let mut echo = vec![0; job.size];
             let mut trip = || -> Result<Duration> {
@@ -101,6 +126,7 @@ fn trips<S: Read + Write + Send + 'static>((mut near, mut far): (S, S), job: Job
             (0..job.count).map(|_| trip()).collect::<Result<Vec<_>>>()
         },
         move || {
+            let mut far = far()?;
             let mut buffer = vec![0; job.size];
             for _ in 0..=job.count {
                 far.read_exact(&mut buffer)?;

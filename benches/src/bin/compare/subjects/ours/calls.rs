@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use transport::core::call::{self, CallError, CallLimits, Caller, LoneCaller};
 use transport::{Connection, Message, MessageRef};
 
-use super::{accept, address, connect};
+use super::{Meeting, accept, connect};
 use crate::job::{Job, Outcome, Result, check_length, payload};
 use crate::subjects::runtime::block_on;
 use crate::{pair, sockets};
@@ -109,18 +109,19 @@ where
     T: Send + 'static,
 {
     let folder = sockets::folder()?;
-    let address = address(job.wire, folder.path());
+    let far = Meeting::plain(job.wire, folder.path())?;
+    let near = far.clone();
     let (bound, is_bound) = oneshot::channel::<String>();
     let (called, ()) = pair::run(
         move || {
             block_on(async move {
-                let connection = connect(&is_bound.await?, Duration::ZERO).await?;
+                let connection = connect(&near, &is_bound.await?, Duration::ZERO).await?;
                 call(connection, job).await
             })
         },
         move || {
             block_on(async move {
-                let connection = accept(&address, bound, Duration::ZERO).await?;
+                let connection = accept(&far, bound, Duration::ZERO).await?;
                 let serving = call::serve_with(connection, CallLimits::default(), |request| {
                     let message = request.message();
                     request.reply(message)

@@ -5,28 +5,37 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use transport::{Connection, MessageRef};
 
-use super::{PEER_GONE, accept, address, connect};
+use super::{Meeting, PEER_GONE, accept, connect};
 use crate::job::{Job, Outcome, Result, check_length, payload};
 use crate::subjects::runtime::block_on;
 use crate::{pair, sockets};
 
 /// Messages one way: `feed` for each, one `flush` at the end.
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
-    flow(*job, async |mut connection, job: Job| {
-        let message = bytes::Bytes::from(payload(job.size));
-        let started = Instant::now();
-        for _ in 0..job.count {
-            connection.feed(&message).await?;
-        }
-        connection.flush().await?;
-        Ok((started, Kept::Whole(connection)))
-    })
+    let folder = sockets::folder()?;
+    flow(*job, Meeting::plain(job.wire, folder.path())?, feed)
+}
+
+/// The same over TLS.
+pub(crate) fn throughput_tls(job: &Job) -> Result<Outcome> {
+    flow(*job, Meeting::tls()?, feed)
+}
+
+async fn feed(mut connection: Connection, job: Job) -> Result<(Instant, Kept)> {
+    let message = bytes::Bytes::from(payload(job.size));
+    let started = Instant::now();
+    for _ in 0..job.count {
+        connection.feed(&message).await?;
+    }
+    connection.flush().await?;
+    Ok((started, Kept::Whole(connection)))
 }
 
 /// Messages one way from 16 tasks through one connection: `send` for each.
 pub(crate) fn senders16(job: &Job) -> Result<Outcome> {
     const TASKS: u64 = 16;
-    flow(*job, async |connection: Connection, job: Job| {
+    let folder = sockets::folder()?;
+    flow(*job, Meeting::plain(job.wire, folder.path())?, async |connection: Connection, job: Job| {
         let (sender, receiver) = connection.split();
         let started = Instant::now();
         let tasks: Vec<_> = (0..TASKS)
@@ -57,19 +66,18 @@ enum Kept {
     Split(transport::Sender, transport::Receiver),
 }
 
-fn flow<F>(job: Job, send: F) -> Result<Outcome>
+fn flow<F>(job: Job, meeting: Meeting, send: F) -> Result<Outcome>
 where
     F: AsyncFnOnce(Connection, Job) -> Result<(Instant, Kept)> + Send + 'static,
 {
-    let folder = sockets::folder()?;
-    let address = address(job.wire, folder.path());
+    let (near, far) = (meeting.clone(), meeting);
     let (bound, is_bound) = oneshot::channel::<String>();
     let (ready, is_ready) = oneshot::channel();
     let (done, is_done) = oneshot::channel::<()>();
     let (started, (finished, received)) = pair::run(
         move || {
             block_on(async move {
-                let connection = connect(&is_bound.await?, Duration::ZERO).await?;
+                let connection = connect(&near, &is_bound.await?, Duration::ZERO).await?;
                 is_ready.await?;
                 let (started, kept) = send(connection, job).await?;
                 is_done.await?;
@@ -79,7 +87,7 @@ where
         },
         move || {
             block_on(async move {
-                let mut connection = accept(&address, bound, Duration::ZERO).await?;
+                let mut connection = accept(&far, bound, Duration::ZERO).await?;
                 ready.send(()).map_err(|()| PEER_GONE)?;
                 let mut received = 0;
                 let mut wrong = Ok(());

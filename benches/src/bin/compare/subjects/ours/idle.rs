@@ -9,7 +9,8 @@ use tokio::runtime::Builder;
 use transport::core::mechanism::scram::{Accounts, ScramClient, ScramServer, Verifier};
 use transport::{Connection, Limits, Policy};
 
-use super::{PEER_GONE, address};
+use super::PEER_GONE;
+use super::meeting::{Invitation, Meeting};
 use crate::job::{Job, Outcome, Result};
 use crate::process::{Child, Parent, Role, allow_many_files, memory};
 use crate::sockets;
@@ -32,20 +33,26 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// Connections authenticated with SCRAM, each with a task that waits to send back what it receives.
 pub(crate) fn idle_scram(job: &Job) -> Result<Outcome> {
-    measure(job, true)
+    let folder = sockets::folder()?;
+    measure(job, Invitation::plain(job.wire, folder.path()), true)
 }
 
 /// The same with the mechanism NULL: a Unix peer is known by its uid, a TCP peer is anonymous.
 pub(crate) fn idle_null(job: &Job) -> Result<Outcome> {
-    measure(job, false)
+    let folder = sockets::folder()?;
+    measure(job, Invitation::plain(job.wire, folder.path()), false)
 }
 
-fn measure(job: &Job, scram: bool) -> Result<Outcome> {
-    let folder = sockets::folder()?;
+/// The same over TLS with certificates on both sides.
+pub(crate) fn idle_tls(job: &Job) -> Result<Outcome> {
+    measure(job, Invitation::tls()?, false)
+}
+
+fn measure(job: &Job, place: Invitation, scram: bool) -> Result<Outcome> {
     let mut server = Child::start(SERVER, job, None)?;
-    let address: String = server.ask(&(address(job.wire, folder.path()), scram))?;
+    let address: String = server.ask(&(&place, scram))?;
     let mut clients = Child::start(CLIENTS, job, None)?;
-    clients.tell(&(address, scram))?;
+    clients.tell(&(place.at(address), scram))?;
     let first: u64 = server.ask(&0)?;
     let mut parts = Vec::new();
     let (mut before, mut memory, mut open) = (first, first, 0);
@@ -63,27 +70,34 @@ fn measure(job: &Job, scram: bool) -> Result<Outcome> {
     Ok(Outcome::Each { count: open, amount: difference(memory, first) / whole(open), parts })
 }
 
-/// Told an address, tells where it listens. Told a count, waits for so many connections and tells its memory.
+/// Invitation an address, tells where it listens. Invitation a count, waits for so many connections and tells its memory.
 fn serve(_job: &Job, parent: &mut Parent) -> Result<()> {
     allow_many_files()?;
-    let (address, scram): (String, bool) = parent.hear()?;
+    let (place, scram): (Invitation, bool) = parent.hear()?;
     // A thread of its own for the connections: this one mostly waits to be told something.
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async move {
         let accounts = Accounts::new()?.with_user(USER, Verifier::new(PASSWORD, ITERATIONS)?);
         let limits = Limits::default().with_connections(100_000);
-        let listen = transport::listen(&address).limits(limits);
+        let listen = Meeting::invited(place)?.listen().limits(limits);
         let listen = match scram {
             true => listen.mechanism(ScramServer::new(accounts)).policy(Policy::user(USER)),
-            false => listen.policy(Policy::danger_anyone()),
+            false => listen,
         };
         let mut server = listen.start().await?;
         let address = server.local_address().to_string();
         let accepted = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&accepted);
         tokio::spawn(async move {
-            while let Some(connection) = server.accept().await {
-                tokio::spawn(echo(connection));
+            while let Some(mut connection) = server.accept().await {
+                // Not an `async fn`, which would keep the connection twice: where it was passed in, and where it is used.
+                tokio::spawn(async move {
+                    while let Ok(Some(message)) = connection.recv().await {
+                        if connection.send(&message).await.is_err() {
+                            break;
+                        }
+                    }
+                });
                 count.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -103,19 +117,13 @@ fn serve(_job: &Job, parent: &mut Parent) -> Result<()> {
     })
 }
 
-async fn echo(mut connection: Connection) {
-    while let Ok(Some(message)) = connection.recv().await {
-        if connection.send(&message).await.is_err() {
-            break;
-        }
-    }
-}
-
-/// Told an address and then a count, opens connections until there are so many. Told 0, uses some of them.
+/// Invitation an address and then a count, opens connections until there are so many. Invitation 0, uses some of them.
 fn connect(_job: &Job, parent: &mut Parent) -> Result<()> {
     allow_many_files()?;
-    let (address, with_password): (String, bool) = parent.hear()?;
+    let (place, with_password): (Invitation, bool) = parent.hear()?;
     block_on(async move {
+        let address = place.address().to_owned();
+        let meeting = Meeting::invited(place)?;
         let scram = ScramClient::new(USER, PASSWORD)?;
         let mut connections = Vec::new();
         loop {
@@ -132,7 +140,7 @@ fn connect(_job: &Job, parent: &mut Parent) -> Result<()> {
                 continue;
             }
             let connect = || {
-                let connect = transport::connect(&address).server(Policy::danger_anyone());
+                let connect = meeting.connect(&address);
                 if with_password { connect.mechanism(scram.clone()) } else { connect }.into_future()
             };
             let missing = until - connections.len() as u64;

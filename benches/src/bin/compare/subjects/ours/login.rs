@@ -1,14 +1,16 @@
 //! Opening connections: as many as a server on one core can authenticate.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::oneshot;
-use transport::Policy;
 use transport::core::mechanism::scram::{Accounts, ScramClient, ScramServer, Verifier};
+use transport::{Connect, Listen, Policy};
 
-use super::{PEER_GONE, address};
-use crate::job::{Job, Outcome, Result};
+use super::{Meeting, PEER_GONE};
+use crate::job::{IN_FLIGHT, Job, Outcome, Result};
+use crate::subjects::certificates::{WARM_UP, name_for};
 use crate::subjects::runtime::block_on;
 use crate::{pair, sockets};
 
@@ -16,59 +18,82 @@ const USER: &str = "alice";
 const PASSWORD: &str = "pencil";
 /// So few that making the verifier takes no time: neither side stretches anything while it is measured.
 const ITERATIONS: u32 = 4096;
-/// Enough that the server never waits for a client.
-const IN_FLIGHT: usize = 16;
-
 /// Logins with SCRAM-SHA-256: the server has stored keys, the client those of an earlier login.
 pub(crate) fn login_scram(job: &Job) -> Result<Outcome> {
+    let folder = sockets::folder()?;
     let accounts = Accounts::new()?.with_user(USER, Verifier::new(PASSWORD, ITERATIONS)?);
     let client = ScramClient::new(USER, PASSWORD)?;
-    logins(*job, Some((ScramServer::new(accounts), client)))
+    logins(
+        *job,
+        Meeting::plain(job.wire, folder.path())?,
+        move |listen| listen.mechanism(ScramServer::new(accounts)).policy(Policy::user(USER)),
+        move |meeting, address, _| meeting.connect(address).mechanism(client.clone()),
+    )
 }
 
 /// The same without passwords: what a connection and its handshake cost.
 pub(crate) fn login_null(job: &Job) -> Result<Outcome> {
-    logins(*job, None)
+    let folder = sockets::folder()?;
+    let meeting = Meeting::plain(job.wire, folder.path())?;
+    logins(*job, meeting, |listen| listen, |meeting, address, _| meeting.connect(address))
 }
 
-fn logins(job: Job, scram: Option<(ScramServer, ScramClient)>) -> Result<Outcome> {
-    let folder = sockets::folder()?;
-    let address = address(job.wire, folder.path());
-    let (server_side, client_side) = scram.unzip();
+/// Full handshakes of TLS, and ours within.
+pub(crate) fn handshakes_tls(job: &Job) -> Result<Outcome> {
+    tls(*job, false)
+}
+
+/// Handshakes of TLS that resume a session, and ours within.
+pub(crate) fn resumptions_tls(job: &Job) -> Result<Outcome> {
+    tls(*job, true)
+}
+
+fn tls(job: Job, resumed: bool) -> Result<Outcome> {
+    logins(
+        job,
+        Meeting::tls()?,
+        |listen| listen,
+        move |meeting, address, number| meeting.connect_as(address, &name_for(number, resumed)),
+    )
+}
+
+fn logins(
+    job: Job,
+    meeting: Meeting,
+    listen: impl FnOnce(Listen) -> Listen + Send + 'static,
+    connect: impl Fn(&Meeting, &str, u64) -> Connect + Send + 'static,
+) -> Result<Outcome> {
+    let (near, far) = (meeting.clone(), meeting);
     let (bound, is_bound) = oneshot::channel::<String>();
     let (started, (finished, received)) = pair::run(
         move || {
             block_on(async move {
-                let address = &is_bound.await?;
-                let connect = || {
-                    let connect = transport::connect(address).server(Policy::danger_anyone());
-                    match &client_side {
-                        Some(scram) => connect.mechanism(scram.clone()),
-                        None => connect,
-                    }
+                let address = is_bound.await?;
+                let login = async |number| -> Result<()> {
+                    let mut connection = connect(&near, &address, number).await?;
+                    // The server closes first: over TCP it is then its port that stays taken for a while.
+                    let _closed = connection.recv().await;
+                    Ok(())
                 };
-                // The first one stretches the password; it does not count.
-                drop(connect().await?);
+                let run = async |numbers: Range<u64>| -> Result<()> {
+                    let mut logins = stream::iter(numbers).map(&login).buffer_unordered(IN_FLIGHT);
+                    while let Some(done) = logins.next().await {
+                        done?;
+                    }
+                    Ok(())
+                };
+                // These stretch the password or bring sessions; they do not count.
+                run(0..WARM_UP).await?;
                 let started = Instant::now();
-                let mut logins =
-                    stream::iter(0..job.count).map(|_| connect().into_future()).buffer_unordered(IN_FLIGHT);
-                while let Some(connection) = logins.next().await {
-                    drop(connection?);
-                }
+                run(WARM_UP..WARM_UP + job.count).await?;
                 Ok(started)
             })
         },
         move || {
             block_on(async move {
-                let listen = transport::listen(&address);
-                let listen = match server_side {
-                    Some(scram) => listen.mechanism(scram).policy(Policy::user(USER)),
-                    None => listen.policy(Policy::danger_anyone()),
-                };
-                let mut server = listen.start().await?;
+                let mut server = listen(far.listen()).start().await?;
                 bound.send(server.local_address().to_string()).map_err(|_| PEER_GONE)?;
-                server.accept().await.ok_or(PEER_GONE)?;
-                for _ in 0..job.count {
+                for _ in 0..WARM_UP + job.count {
                     server.accept().await.ok_or(PEER_GONE)?;
                 }
                 Ok((Instant::now(), job.count))

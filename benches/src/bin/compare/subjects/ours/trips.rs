@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::{PEER_GONE, accept, address, connect};
+use super::{Meeting, PEER_GONE, accept, connect};
 use crate::job::{Job, Outcome, Result, check_length, payload};
 use crate::subjects::runtime::block_on;
 use crate::{pair, sockets};
@@ -14,22 +14,28 @@ const SPIN: Duration = Duration::from_micros(50);
 
 /// Round trips: `send` and `recv`.
 pub(crate) fn rtt(job: &Job) -> Result<Outcome> {
-    trips(*job, Duration::ZERO)
+    let folder = sockets::folder()?;
+    trips(*job, Meeting::plain(job.wire, folder.path())?, Duration::ZERO)
+}
+
+/// The same over TLS.
+pub(crate) fn rtt_tls(job: &Job) -> Result<Outcome> {
+    trips(*job, Meeting::tls()?, Duration::ZERO)
 }
 
 /// Round trips with receivers that spin for a while before they wait.
 pub(crate) fn rtt_spin(job: &Job) -> Result<Outcome> {
-    trips(*job, SPIN)
+    let folder = sockets::folder()?;
+    trips(*job, Meeting::plain(job.wire, folder.path())?, SPIN)
 }
 
-fn trips(job: Job, spin: Duration) -> Result<Outcome> {
-    let folder = sockets::folder()?;
-    let address = address(job.wire, folder.path());
+fn trips(job: Job, meeting: Meeting, spin: Duration) -> Result<Outcome> {
+    let (near, far) = (meeting.clone(), meeting);
     let (bound, is_bound) = oneshot::channel::<String>();
     let (trips, ()) = pair::run(
         move || {
             block_on(async move {
-                let mut connection = connect(&is_bound.await?, spin).await?;
+                let mut connection = connect(&near, &is_bound.await?, spin).await?;
                 let message = bytes::Bytes::from(payload(job.size));
                 let mut trips = Vec::new();
                 // The first trip also waits for the other thread to be there; it does not count.
@@ -49,7 +55,7 @@ fn trips(job: Job, spin: Duration) -> Result<Outcome> {
         },
         move || {
             block_on(async move {
-                let mut connection = accept(&address, bound, spin).await?;
+                let mut connection = accept(&far, bound, spin).await?;
                 while let Some(message) = connection.recv().await? {
                     connection.send(&message).await?;
                 }
