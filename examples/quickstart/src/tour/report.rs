@@ -47,9 +47,9 @@ pub(super) fn router(peers: &[RoutedPeer]) -> String {
     );
     for peer in peers {
         text += &format!("\n  {}\n", peer.transport);
-        text += &labelled("ROUTER sees", &peer.identity);
+        text += &labelled("ROUTER sees", &shortened(&peer.identity, &peer.identity));
         text += &labelled("it receives", &peer.question);
-        text += &labelled("peer gets", &peer.answer);
+        text += &labelled("peer gets", &shortened(&peer.answer, &peer.identity));
     }
     text
 }
@@ -127,6 +127,18 @@ fn who(label: &str, seen: &Seen) -> String {
 
 fn labelled(label: &str, words: &str) -> String {
     wrap(&format!("    {label:14}"), &" ".repeat(18), words)
+}
+
+/// The text with a key in it cut short, which would not fit a line.
+fn shortened(text: &str, identity: &str) -> String {
+    const KEPT: usize = 14;
+    match identity.char_indices().nth(2 * KEPT) {
+        Some(_) if identity.starts_with("curve:") => {
+            let (begin, end) = (&identity[..KEPT], &identity[identity.len() - KEPT / 2..]);
+            text.replace(identity, &format!("{begin}...{end}"))
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// The words in lines that fit; the first line starts with `first`, the others with `rest`.
