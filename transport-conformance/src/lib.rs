@@ -8,6 +8,7 @@ mod bytes;
 mod closing;
 mod descriptors;
 mod establish;
+mod faults;
 mod harness;
 mod listening;
 mod messages;
@@ -58,7 +59,8 @@ suite! {
         a_dropped_recv_loses_nothing
         several_messages_are_received_at_once
         spinning_receives_the_same_messages
-        a_connection_can_be_taken_apart;
+        a_connection_can_be_taken_apart
+        a_connection_moves_to_another_runtime_or_stays;
     sending:
         a_dropped_send_sends_all_or_nothing
         a_dropped_send_of_a_sender_sends_all_or_nothing
@@ -87,6 +89,12 @@ suite! {
         the_last_event_says_that_the_server_stopped
         dropping_a_server_leaves_its_connections_open
         a_server_that_retires_turns_nobody_away;
+    faults:
+        a_stream_that_ends_at_any_byte_is_noticed
+        a_stream_that_is_reset_at_any_byte_is_noticed
+        messages_pass_in_pieces_of_any_size
+        a_stream_that_takes_nothing_is_given_up
+        a_peer_that_falls_silent_is_given_up;
 }
 
 /// Runs tests of the suite for one [`Harness`].

@@ -1,6 +1,7 @@
 //! Connections: whole messages, in order, between peers who know each other.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -185,6 +186,38 @@ pub async fn a_connection_can_be_taken_apart(harness: impl Harness) {
     let mut bytes = early.to_vec();
     far.read_to_end(&mut bytes).await.expect("read");
     assert_eq!(bytes, b"raw bytes");
+}
+
+/// A connection goes on in another runtime when the one that made it is gone; or it says that it cannot, and goes on where
+/// it is.
+pub async fn a_connection_moves_to_another_runtime_or_stays(harness: impl Harness) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let test = std::thread::spawn(move || {
+        let (first, second) = (runtime(), runtime());
+        let (mut near, mut far) = first.block_on(async {
+            let (_server, near, far) = connected(&harness).await;
+            (near, far)
+        });
+        let moved = second.block_on(async { near.move_to_runtime().and_then(|()| far.move_to_runtime()) });
+        let goes_on = async move {
+            near.send("still there").await.expect("send");
+            assert!(far.recv().await.expect("recv").is_some());
+            far.send("and back").await.expect("send");
+            assert!(near.recv().await.expect("recv").is_some());
+        };
+        match moved {
+            Ok(()) => {
+                drop(first);
+                second.block_on(goes_on);
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                first.block_on(goes_on);
+            }
+        }
+    });
+    let joined = tokio::task::spawn_blocking(|| test.join()).await.expect("a thread to wait in");
+    joined.expect("the connection goes on");
 }
 
 fn shapes() -> Vec<Message> {

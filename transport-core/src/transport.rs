@@ -150,13 +150,14 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     }
 
     /// Moves to the tokio runtime of the calling thread: from now on that one must run for this stream to go on, and no
-    /// other. The default does nothing, which is right for a stream without a socket; a wrapper forwards it.
+    /// other. A socket is registered there; a stream with nothing but memory has nothing to do; a wrapper forwards it.
     ///
     /// # Errors
     ///
-    /// When the system refuses; the stream is as it was then.
+    /// [`Unsupported`](io::ErrorKind::Unsupported), which is the default, when the stream cannot move; else when the system
+    /// refuses. The stream is as it was then.
     fn move_to_runtime(&mut self) -> io::Result<()> {
-        Ok(())
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Splits the stream for use by two tasks. The default shares it behind a lock; a socket can do better.

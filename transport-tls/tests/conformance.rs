@@ -149,6 +149,7 @@ mod over_tcp {
         several_messages_are_received_at_once,
         spinning_receives_the_same_messages,
         a_connection_can_be_taken_apart,
+        a_connection_moves_to_another_runtime_or_stays,
         a_dropped_send_sends_all_or_nothing,
         a_dropped_send_of_a_sender_sends_all_or_nothing,
         both_sides_send_more_than_the_buffers_hold,
@@ -172,6 +173,11 @@ mod over_tcp {
         the_last_event_says_that_the_server_stopped,
         dropping_a_server_leaves_its_connections_open,
         a_server_that_retires_turns_nobody_away,
+        a_stream_that_ends_at_any_byte_is_noticed,
+        a_stream_that_is_reset_at_any_byte_is_noticed,
+        messages_pass_in_pieces_of_any_size,
+        a_stream_that_takes_nothing_is_given_up,
+        a_peer_that_falls_silent_is_given_up,
     }
 }
 
@@ -205,6 +211,7 @@ mod over_unix {
         several_messages_are_received_at_once,
         spinning_receives_the_same_messages,
         a_connection_can_be_taken_apart,
+        a_connection_moves_to_another_runtime_or_stays,
         a_dropped_send_sends_all_or_nothing,
         a_dropped_send_of_a_sender_sends_all_or_nothing,
         both_sides_send_more_than_the_buffers_hold,
@@ -228,5 +235,10 @@ mod over_unix {
         the_last_event_says_that_the_server_stopped,
         dropping_a_server_leaves_its_connections_open,
         a_server_that_retires_turns_nobody_away,
+        a_stream_that_ends_at_any_byte_is_noticed,
+        a_stream_that_is_reset_at_any_byte_is_noticed,
+        messages_pass_in_pieces_of_any_size,
+        a_stream_that_takes_nothing_is_given_up,
+        a_peer_that_falls_silent_is_given_up,
     }
 }

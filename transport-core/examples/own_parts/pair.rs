@@ -136,6 +136,10 @@ impl Stream for PairStream {
         Some(self.0.as_fd())
     }
 
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        self.0.move_to_runtime()
+    }
+
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         let (read, write) = self.0.into_split();
         (Box::new(read), Box::new(write))

@@ -381,7 +381,8 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// When the system refuses, such as for too many open descriptors; the connection is as it was then.
+    /// When its transport's streams cannot move, or the system refuses, such as for too many open descriptors; the
+    /// connection is as it was then.
     ///
     /// # Panics
     ///

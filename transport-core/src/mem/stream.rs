@@ -1,5 +1,7 @@
 //! The open stream.
 
+use std::io;
+
 use tokio::io::DuplexStream;
 
 use crate::claims::Claims;
@@ -22,4 +24,8 @@ pub(super) fn establish(stream: DuplexStream) -> Established {
     }
 }
 
-impl Stream for DuplexStream {}
+impl Stream for DuplexStream {
+    fn move_to_runtime(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

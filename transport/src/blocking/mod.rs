@@ -6,7 +6,8 @@
 //!
 //! A [`Connection`] does its reading and writing in the thread that calls it: there is no other thread behind it. It can
 //! be moved between threads, and split into halves for two. A [`Server`] has a thread of its own, which takes peers in
-//! and authenticates them.
+//! and authenticates them; it also wakes those connections that it accepted over a transport whose streams cannot move to
+//! another runtime (`zmq+...`), which makes their round trip longer.
 //!
 //! Pings are answered while some thread is in `recv`, as with [`transport_core::Connection`].
 //!

@@ -48,7 +48,7 @@ impl Server {
     /// Only those of [`Error`] that say so; a connection that finds no descriptors for a runtime of its own is dropped.
     pub fn accept(&mut self) -> Result<Option<Connection>, Error<Infallible>> {
         let accepted = self.runtime.block_on(self.server.accept())?;
-        accepted.map(to_the_caller).transpose()
+        accepted.map(|connection| to_the_caller(connection, &self.runtime)).transpose()
     }
 
     /// As [`accept`](Server::accept), for so long at most.
@@ -58,7 +58,7 @@ impl Server {
     /// [`Error::TimedOut`] when nobody has come; else as `accept`.
     pub fn accept_timeout(&mut self, time: Duration) -> Result<Option<Connection>, Error<Infallible>> {
         let accepted = self.runtime.block_for(time, self.server.accept())?;
-        accepted.map(to_the_caller).transpose()
+        accepted.map(|connection| to_the_caller(connection, &self.runtime)).transpose()
     }
 
     /// Reaches this server from another thread.
@@ -99,9 +99,17 @@ impl ServerHandle {
 }
 
 /// In the server's runtime each message would wake two threads, one after the other.
-fn to_the_caller(mut connection: transport_core::Connection) -> Result<Connection, Error<Infallible>> {
+fn to_the_caller(
+    mut connection: transport_core::Connection,
+    server: &Runtime,
+) -> Result<Connection, Error<Infallible>> {
     let runtime = Runtime::of_the_caller()?;
     let moved: io::Result<()> = runtime.block_on(async { connection.move_to_runtime() })?;
-    moved.map_err(Error::Runtime)?;
-    Ok(Connection::new(connection, runtime))
+    match moved {
+        Ok(()) => Ok(Connection::new(connection, runtime)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            Ok(Connection::new(connection, server.clone()))
+        }
+        Err(error) => Err(Error::Runtime(error)),
+    }
 }
