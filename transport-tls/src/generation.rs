@@ -37,8 +37,8 @@ pub(crate) struct Generation {
     pub(crate) own_not_after: Option<SystemTime>,
 }
 
-/// So many servers' sessions a client keeps, up to eight tickets of about 2 KiB for each.
-const SESSIONS: usize = 32;
+/// So many servers' sessions a client keeps: the library counts eight tickets, of about 2 KiB each, for every server.
+const SESSIONS: usize = 32 * 8;
 
 impl Generation {
     /// Reads all files.
