@@ -37,6 +37,20 @@ pub fn proxy_answers(bytes: &[u8]) {
     }
 }
 
+/// No message panics the two readers of calls, and none is taken for what both sides may send: whichever reads it, its head is
+/// 9 bytes long. Of the bytes the first says how long the head part is; the rest are two parts, or one.
+pub fn calls(bytes: &[u8]) {
+    let Some((&length, bytes)) = bytes.split_first() else {
+        return;
+    };
+    let head = &bytes[..usize::from(length).min(bytes.len())];
+    let parts = [head, &bytes[head.len()..]].into_iter().map(bytes::Bytes::copy_from_slice);
+    let message: Message = parts.take(1 + usize::from(bytes.len() > head.len())).collect();
+    let read = crate::call::read_as_either((&message).into());
+    assert!(read < 2, "a message is of one side or of none: {message:?}");
+    assert!(read == 0 || head.len() == 9, "{message:?}");
+}
+
 /// No bytes of an unauthenticated peer panic, whatever the role and mechanism; the first byte chooses those and how the
 /// bytes are cut. What is sent in return stays small.
 pub fn zmtp_handshake(bytes: &[u8]) {

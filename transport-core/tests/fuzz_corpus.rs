@@ -37,3 +37,8 @@ fn the_corpus_of_scram_passes() {
 fn the_corpus_of_proxy_answers_passes() {
     replay("proxy_answers", transport_core::fuzzing::proxy_answers);
 }
+
+#[test]
+fn the_corpus_of_calls_passes() {
+    replay("calls", transport_core::fuzzing::calls);
+}
