@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use transport_core::framing::zmtp::{SocketType, Zmtp};
 use transport_core::{
-    Address, BoxFuture, Connect, ConnectError, Connection, Established, Listener, Policy, Protection,
-    Transport, TransportError, Transports,
+    Address, Backoff, BackoffConfig, BoxFuture, Connect, ConnectError, Connection, Established, Listener,
+    Policy, Protection, Transport, TransportError, Transports,
 };
 
 use super::config::ZmqConfig;
@@ -162,30 +163,34 @@ impl ZmqTransport {
         protection: Protection,
         incoming: mpsc::Sender<Established>,
     ) {
+        let longest = BackoffConfig::default().with_longest(LONGEST_WAIT);
+        let mut backoff = Backoff::new(longest);
         loop {
+            let since = Instant::now();
             let carried = Hop::accept_from(connection, incoming.clone(), true);
             // An error means that it panicked, which ended it too.
             let _ended = carried.await;
-            connection = self.reattach(&address, protection).await;
+            if !backoff.lasted(since.elapsed()) {
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+            connection = self.reattach(&address, protection, &mut backoff).await;
         }
     }
 
-    async fn reattach(&self, address: &Address, protection: Protection) -> Connection {
-        let mut pause = PAUSE_FIRST;
+    async fn reattach(&self, address: &Address, protection: Protection, backoff: &mut Backoff) -> Connection {
         loop {
             match self.connect_hop(address, SocketType::Router).await {
                 Ok(connection) if connection.protection() >= protection => return connection,
                 Ok(_) => tracing::warn!(%address, "the proxy is less well guarded than before: not attached"),
                 Err(error) => tracing::debug!(%address, %error, "cannot attach"),
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_LONGEST);
+            tokio::time::sleep(backoff.next_wait()).await;
         }
     }
 }
 
-const PAUSE_FIRST: Duration = Duration::from_millis(100);
-const PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// The longest wait before the next attempt to come back to a proxy.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Transport for ZmqTransport {
     fn scheme(&self) -> &'static str {
