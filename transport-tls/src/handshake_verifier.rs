@@ -4,7 +4,6 @@
 //! (`certificate_unknown`); the reason travels inside it to this side's log.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -14,7 +13,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::config::ClientCertificates;
 use crate::refusal::Refusal;
-use crate::verifier::{PeerRole, Verifier};
+use crate::verifier::{PeerRole, Verifier, system_time};
 
 #[derive(Debug)]
 pub(crate) struct HandshakeVerifier {
@@ -131,8 +130,4 @@ fn signature(result: Result<HandshakeSignatureValid, Error>) -> Result<Handshake
         Error::InvalidCertificate(_) => Refusal::BadSignature.into(),
         other => other,
     })
-}
-
-fn system_time(time: UnixTime) -> SystemTime {
-    UNIX_EPOCH + std::time::Duration::from_secs(time.as_secs())
 }

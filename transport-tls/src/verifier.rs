@@ -340,7 +340,8 @@ fn names(certificate: &Certificate) -> Vec<String> {
     certificate.dns_names.iter().cloned().chain(addresses).chain(uris).collect()
 }
 
-fn system_time(time: UnixTime) -> SystemTime {
+/// The library's time as the standard one.
+pub(crate) fn system_time(time: UnixTime) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(time.as_secs())
 }
 
