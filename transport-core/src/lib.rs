@@ -26,6 +26,7 @@ mod connection;
 mod descriptors;
 mod events;
 mod evidence;
+mod farewell;
 pub mod framing;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -64,6 +65,7 @@ pub use connection::{
 pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};
 pub use events::{EventOrGap, EventSender, Events};
 pub use evidence::{Certificate, ChannelBinding, Evidence, PeerCredentials, Proof, Protection};
+pub use farewell::say_farewell;
 pub use framing::{Framing, FramingError, Role, Token};
 pub use handshake::{HandshakeError, UnprotectedError};
 pub use identity::{Identity, Principal};

@@ -1,11 +1,8 @@
 //! What a finished handshake has proven.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio_rustls::TlsStream as Rustls;
 use transport_core::{BoxStream, Claims, Established, Evidence, Proof, Protection, Source};
 
@@ -65,25 +62,3 @@ fn protection(state: &State, role: PeerRole, below: &Evidence) -> Protection {
         _ => Protection::Encrypted,
     }
 }
-
-/// Lets the peer read the alert: closing first, with bytes of the peer unread, would reset the connection and take it back.
-pub(crate) async fn say_farewell(mut stream: BoxStream) {
-    let farewell = async {
-        stream.flush().await?;
-        stream.shutdown().await?;
-        std::future::poll_fn(|cx| {
-            loop {
-                let mut stack = [0; 1024];
-                let mut buffer = ReadBuf::new(&mut stack);
-                ready!(Pin::new(&mut stream).poll_read(cx, &mut buffer))?;
-                if buffer.filled().is_empty() {
-                    return Poll::Ready(std::io::Result::Ok(()));
-                }
-            }
-        })
-        .await
-    };
-    let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
-}
-
-const FAREWELL: Duration = Duration::from_millis(500);

@@ -6,16 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream as ServerStream;
 use transport_core::{
     Address, BoxStream, Claims, Established, Evidence, HandOver, Incoming, Listener, Protection, Source,
-    TransportError,
+    TransportError, say_farewell,
 };
 
 use crate::error::TlsError;
-use crate::establish::{establish, say_farewell};
+use crate::establish::establish;
 use crate::generation::Generation;
 use crate::hello::{ClientHello, HelloChoice};
 use crate::state::State;
@@ -73,11 +72,11 @@ async fn handshake(
     (evidence, mut claims, source): (Evidence, Claims, Source),
 ) -> Result<Established, TlsError> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), stream);
-    let mut start = match (&mut acceptor).await {
+    let start = match (&mut acceptor).await {
         Ok(start) => start,
         Err(error) => {
             if let Some(stream) = acceptor.take_io() {
-                say_farewell(stream).await;
+                say_farewell(stream, &[]).await;
             }
             return Err(TlsError::of_io(error));
         }
@@ -90,9 +89,7 @@ async fn handshake(
     let Chosen { state, generation, server } = match chosen {
         Ok(chosen) => chosen,
         Err((error, alert)) => {
-            // If it cannot be told, it will see the end of the stream.
-            let _ = start.io.write_all(&plain_alert(alert)).await;
-            say_farewell(start.io).await;
+            say_farewell(start.io, &plain_alert(alert)).await;
             return Err(error);
         }
     };
@@ -102,7 +99,7 @@ async fn handshake(
             establish(&state, &generation, PeerRole::Client, stream.into(), (evidence, claims, source))
         }
         Err((error, stream)) => {
-            say_farewell(stream).await;
+            say_farewell(stream, &[]).await;
             Err(TlsError::of_io(error))
         }
     }

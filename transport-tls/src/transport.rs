@@ -7,11 +7,11 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use transport_core::tcp::TcpTransport;
-use transport_core::{Address, BoxFuture, Established, Listener, Transport, TransportError};
+use transport_core::{Address, BoxFuture, Established, Listener, Transport, TransportError, say_farewell};
 
 use crate::config::TlsConfig;
 use crate::error::{LoadError, TlsError};
-use crate::establish::{establish, say_farewell};
+use crate::establish::establish;
 use crate::event::TlsEvents;
 use crate::listener::TlsListener;
 use crate::state::State;
@@ -133,7 +133,7 @@ impl TlsTransport {
                 establish(&self.state, &generation, PeerRole::Server, stream.into(), around).map_err(refused)
             }
             Err((error, stream)) => {
-                say_farewell(stream).await;
+                say_farewell(stream, &[]).await;
                 Err(refused(TlsError::of_io(error)))
             }
         }

@@ -29,6 +29,7 @@ use tokio_util::codec::{Framed, FramedParts};
 use crate::claims::Claims;
 use crate::descriptors;
 use crate::evidence::Protection;
+use crate::farewell::discard;
 use crate::framing::{Control, FramedCodec, Halves};
 use crate::handshake::HandshakeConfig;
 use crate::identity::Identity;
@@ -372,7 +373,7 @@ impl Connection {
         let shut = tokio::time::timeout(write_time, self.pipe.stream.shutdown());
         shut.await.map_err(|_| SendError::Stalled(write_time))??;
         // Closing a socket with unread bytes in it resets it, and the peer may lose what was sent last.
-        let _too_slow = tokio::time::timeout(close_time, open::discard(&mut self.pipe.stream)).await;
+        let _too_slow = tokio::time::timeout(close_time, discard(&mut self.pipe.stream)).await;
         Ok(())
     }
 

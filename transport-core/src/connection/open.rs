@@ -5,13 +5,13 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
 use super::alarm::now;
 use super::life::Life;
+use crate::farewell::say_farewell;
 use crate::handshake::{Complete, Handshake, HandshakeConfig, HandshakeError, Progress};
 use crate::transport::{BoxStream, Established, Source};
 use crate::write_buffer::WriteBuffer;
@@ -65,18 +65,10 @@ impl From<HandshakeError> for Unopened {
 }
 
 impl Farewell {
-    /// Sends the last words, and waits a little for the peer to close: closing first, with bytes of the peer unread,
-    /// would reset the connection and take the words back.
     pub(crate) async fn say(self) {
-        let Some((mut stream, out)) = self.0.filter(|(_, out)| !out.is_empty()) else {
-            return;
-        };
-        let farewell = async {
-            stream.write_all(&out.to_vec()).await?;
-            stream.shutdown().await?;
-            discard(&mut stream).await
-        };
-        let _unheard = tokio::time::timeout(FAREWELL, farewell).await;
+        if let Some((stream, out)) = self.0.filter(|(_, out)| !out.is_empty()) {
+            say_farewell(stream, &out.to_vec()).await;
+        }
     }
 }
 
@@ -136,21 +128,3 @@ async fn read_some(stream: &mut BoxStream, input: &mut BytesMut, most: usize) ->
     })
     .await
 }
-
-/// Reads until the peer closes. The buffer is on the stack for each read only: as a local of the future it would make
-/// every task that ever closes a connection larger.
-pub(super) async fn discard(stream: &mut BoxStream) -> io::Result<()> {
-    poll_fn(|cx| {
-        loop {
-            let mut stack = [0; 1024];
-            let mut buffer = ReadBuf::new(&mut stack);
-            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-    })
-    .await
-}
-
-const FAREWELL: Duration = Duration::from_millis(500);
