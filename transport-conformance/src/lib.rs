@@ -2,10 +2,13 @@
 //!
 //! A transport implements [`Harness`] in its `tests/conformance.rs` and lists the [`TESTS`] in [`tests!`], one line
 //! each. The suite looks at its byte streams first, and then at messages and servers over them.
+//!
+//! [`replay_corpus`] is for the crates with fuzz targets.
 #![forbid(unsafe_code)]
 
 mod bytes;
 mod closing;
+mod corpus;
 mod descriptors;
 mod establish;
 mod faults;
@@ -17,6 +20,7 @@ mod sending;
 mod server;
 mod shutdown;
 
+pub use corpus::replay_corpus;
 pub use harness::{Expected, Harness, bounded};
 
 /// Names the tests once: a test that is missing here is unused code.
