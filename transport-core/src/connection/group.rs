@@ -253,16 +253,82 @@ impl Sender {
         self.shared.lock().error().cloned()
     }
 
-    /// The messages that were sent and of which the stream has taken no byte, after it has failed or the connection has
-    /// ended: to send them on another one. Nothing more can be sent on this one.
+    /// Stops sending for good, and returns the messages that were sent and of which the stream has taken no byte: to send
+    /// them on another connection. The outgoing direction ends.
     ///
     /// A framing that cannot tell, and one that is sealed, gives none.
-    pub fn take_unsent(&self) -> Vec<Message> {
-        self.shared.lock().take_unsent()
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: nothing more is sent, and another call returns the messages.
+    pub async fn take_unsent(&self) -> Vec<Message> {
+        loop {
+            let progress = {
+                let mut queue = self.shared.lock();
+                if let Some(unsent) = self.shared.stop(&mut queue) {
+                    return unsent;
+                }
+                // Created under the lock, so that no progress falls in between.
+                self.shared.group.progress()
+            };
+            progress.await;
+        }
     }
 
     /// How many messages wait that have not been taken for writing.
     pub fn queued(&self) -> usize {
         self.shared.lock().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes a message's first part as it is, and counts.
+    struct Counting {
+        encoding: Option<&'static str>,
+        encoded: usize,
+    }
+
+    impl MessageEncoder for Counting {
+        fn encode(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), UnencodableError> {
+            self.encoded += 1;
+            message.parts().for_each(|part| out.put_slice(part));
+            Ok(())
+        }
+
+        fn encoding(&self) -> Option<&'static str> {
+            self.encoding
+        }
+    }
+
+    #[test]
+    fn a_broadcast_is_encoded_once_for_all_of_one_encoding_and_for_each_of_another_or_of_none() {
+        let mut scratch = WriteBuffer::new();
+        let encodings = [Some("a"), Some("a"), Some("b"), None, Some("a"), Some("b")];
+        let mut encoders = encodings.map(|encoding| Counting { encoding, encoded: 0 });
+        for round in 1..=2 {
+            let mut broadcast = Broadcast::new("hello", &mut scratch);
+            for encoder in &mut encoders {
+                let mut out = WriteBuffer::new();
+                broadcast.encode(encoder, &mut out).unwrap();
+                assert_eq!(out.to_vec(), b"hello");
+            }
+            assert_eq!(
+                encoders.each_ref().map(|encoder| encoder.encoded),
+                [1, 0, 1, 1, 0, 1].map(|n| n * round)
+            );
+        }
+    }
+
+    #[test]
+    fn a_burst_is_what_follows_a_write_closely() {
+        let group = SenderGroup::new();
+        assert!(!group.is_burst(), "nothing was written yet");
+        let ago = group.nanoseconds();
+        group.shared.last_write.store(ago, Ordering::Relaxed);
+        while group.nanoseconds() < ago + BURST {}
+        assert!(!group.is_burst());
     }
 }

@@ -11,9 +11,11 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use atomic_waker::AtomicWaker;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 
 use super::error::{RecvError, SendError};
@@ -58,7 +60,15 @@ pub(super) struct Shared {
     most_descriptors: usize,
     queue: Mutex<Queue>,
     /// Told whenever the flusher has taken the queue, has ended, or has failed.
-    group: SenderGroup,
+    pub(super) group: SenderGroup,
+    stop: Stop,
+}
+
+/// Stops the flusher in the middle of a write.
+#[derive(Default)]
+struct Stop {
+    ordered: AtomicBool,
+    flusher: AtomicWaker,
 }
 
 pub(super) struct Queue {
@@ -68,8 +78,10 @@ pub(super) struct Queue {
     most_messages: usize,
     /// Absent while the flusher has them.
     out: Option<Out>,
+    /// Whether there is a flusher.
+    flushing: bool,
     error: Option<SendError>,
-    /// What was being written when writing failed.
+    /// What was being written when writing failed or was stopped.
     unwritten: Option<Writing>,
 }
 
@@ -106,10 +118,12 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
         starts: Vec::new(),
         most_messages: about.config.limits.queued_out_messages.max(1),
         out: Some(out),
+        flushing: false,
         error: None,
         unwritten: None,
     };
-    let shared = Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), group });
+    let shared =
+        Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), group, stop: Stop::default() });
     let left_over = !shared.lock().outbound.buffer.is_empty();
     if left_over {
         shared.start_flusher(&mut shared.lock());
@@ -339,9 +353,12 @@ impl Queue {
         self.error.as_ref()
     }
 
-    /// The messages of which the stream has taken no byte; nothing more can be sent then.
-    pub(super) fn take_unsent(&mut self) -> Vec<Message> {
-        self.error.get_or_insert_with(closed);
+    /// The messages of which the stream has taken no byte, with which its outgoing direction ends.
+    fn give_up(&mut self) -> Vec<Message> {
+        if let Some(out) = self.out.take() {
+            // What a turn left behind.
+            self.unwritten.get_or_insert(out.writing);
+        }
         let queued = Writing {
             buffer: std::mem::take(&mut self.outbound.buffer),
             starts: std::mem::take(&mut self.starts),
@@ -403,6 +420,16 @@ impl Shared {
         }
     }
 
+    /// Stops writing for good: ready with what was not sent, or `None` as long as the flusher has not stopped.
+    pub(super) fn stop(&self, queue: &mut Queue) -> Option<Vec<Message>> {
+        queue.error.get_or_insert_with(closed);
+        if queue.flushing {
+            self.stop.order();
+            return None;
+        }
+        Some(queue.give_up())
+    }
+
     fn send_control(self: &Arc<Self>, control: &Control) {
         let queue = &mut *self.lock();
         if queue.error.is_some() {
@@ -444,6 +471,7 @@ impl Shared {
 
     pub(super) fn start_flusher(self: &Arc<Self>, queue: &mut Queue) {
         if let Some(out) = queue.out.take() {
+            queue.flushing = true;
             tokio::spawn(flush(Arc::clone(self), out));
         }
     }
@@ -452,6 +480,7 @@ impl Shared {
         let mut queue = self.lock();
         queue.error.get_or_insert(error);
         queue.unwritten = Some(unwritten);
+        queue.flushing = false;
         drop(queue);
         self.group.wake();
     }
@@ -512,7 +541,11 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
     loop {
         // What a turn left behind, and then what was queued.
         let Out { io, writer, life, writing } = &mut out;
-        if let Err(error) = poll_fn(|cx| writer.poll_flush(&mut writing.buffer, io, life, cx)).await {
+        let written = poll_fn(|cx| match writer.poll_flush(&mut writing.buffer, io, life, cx) {
+            Poll::Pending if shared.stop.is_ordered(cx) => Poll::Ready(Err(closed())),
+            flushed => flushed,
+        });
+        if let Err(error) = written.await {
             return shared.fail(error, out.writing);
         }
         writing.starts.clear();
@@ -522,6 +555,8 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
                 out.writing.release_memory();
                 shared.group.written();
                 queue.out = Some(out);
+                queue.flushing = false;
+                drop(queue);
                 shared.group.wake();
                 return;
             }
@@ -532,6 +567,19 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
         }
         // Room again: the senders fill the queue while this task writes.
         shared.group.wake();
+    }
+}
+
+impl Stop {
+    /// Whether the flusher shall stop; if not, it is woken when it shall.
+    fn is_ordered(&self, cx: &Context<'_>) -> bool {
+        self.flusher.register(cx.waker());
+        self.ordered.load(Ordering::Acquire)
+    }
+
+    fn order(&self) {
+        self.ordered.store(true, Ordering::Release);
+        self.flusher.wake();
     }
 }
 

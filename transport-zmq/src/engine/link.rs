@@ -35,7 +35,7 @@ pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Addres
             Disconnected::ByUs
         }
     };
-    close_pipe(hub, &peer);
+    close_pipe(hub, &peer).await;
     hub.pattern.left(&peer);
     hub.tell(SocketEvent::Disconnected { peer, reason });
 }
@@ -58,9 +58,9 @@ fn open_pipe(hub: &Hub, peer: &Peer) {
 }
 
 /// What the peer did not get waits for its endpoint's next connection, if there will be one.
-fn close_pipe(hub: &Hub, peer: &Peer) {
+async fn close_pipe(hub: &Hub, peer: &Peer) {
     // Whoever still has the peer is told from now on.
-    let unsent = peer.sender().take_unsent();
+    let unsent = peer.sender().take_unsent().await;
     if hub.waits_for(peer.pipe()) {
         let queue = WaitQueue::new(peer.pipe(), hub.config.send_mark);
         queue.put_back(unsent);

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
+pub(crate) mod raw;
+
 use std::future::Future;
 use std::time::Duration;
 

@@ -1,0 +1,203 @@
+//! Sending through many connections at once: room, progress, broadcasts, and what is left when one ends.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
+
+mod common;
+
+use std::future::{Future, IntoFuture as _};
+use std::time::Duration;
+
+use common::pipes::{FarEnds, pipes, read};
+use tokio::io::{AsyncReadExt as _, DuplexStream};
+use transport_core::test_util::{sweep, virtual_time};
+use transport_core::{
+    Broadcast, Connect, Limits, Message, MessageRef, Policy, Receiver, SendError, Sender, SenderGroup,
+    Transports, WriteBuffer,
+};
+
+/// Connections of one group over pipes that hold so many bytes.
+struct Peers {
+    transports: Transports,
+    far_ends: FarEnds,
+    group: SenderGroup,
+    limits: Limits,
+}
+
+impl Peers {
+    fn new(buffer: usize, limits: Limits) -> Peers {
+        let (pipes, far_ends) = pipes(buffer);
+        Peers { transports: Transports::new().with(pipes), far_ends, group: SenderGroup::new(), limits }
+    }
+
+    async fn connect(&mut self) -> (Sender, Receiver, DuplexStream) {
+        let connect = Connect::new(&self.transports, "pipe:///").server(Policy::same_process());
+        let connect = connect.limits(self.limits.clone()).into_future();
+        let (connection, far) = tokio::join!(connect, self.far_ends.next_ready());
+        let (sender, receiver) = connection.unwrap().split_into(&self.group);
+        (sender, receiver, far)
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), future).await.expect("nothing here takes so long")
+}
+
+/// A message of 10 bytes, which are 12 on the wire.
+fn message(number: u32) -> Message {
+    Message::from(format!("{number:010}").into_bytes())
+}
+
+fn numbers(messages: &[Message]) -> Vec<u32> {
+    messages.iter().map(|message| message.to_text().unwrap().parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_full_queue_takes_no_more_by_messages_or_by_bytes_until_there_is_progress() {
+    for limits in [
+        Limits::default().with_queued_out_messages(5),
+        Limits::default().with_queued_out(50).with_queued_out_messages(1000),
+    ] {
+        let mut peers = Peers::new(64, limits);
+        let (sender, _receiver, mut far) = peers.connect().await;
+        let mut sent = 0;
+        // Until the flusher is stuck with one queue, and another one is full.
+        for _ in 0..100 {
+            while sender.try_send(&message(sent)).unwrap() {
+                sent += 1;
+            }
+            tokio::task::yield_now().await;
+        }
+        // What the pipe holds, the flusher has and the queue may have.
+        assert!((10..=16).contains(&sent), "{sent}");
+        assert_eq!(sender.queued(), 5);
+        assert_eq!(sender.try_send_each([MessageRef::from(&message(0))].into_iter()).unwrap(), 0);
+        let mut scratch = WriteBuffer::new();
+        assert!(!sender.try_broadcast(&mut Broadcast::new("x", &mut scratch)).unwrap());
+
+        let progress = peers.group.progress();
+        sender.send_now(&message(sent)).unwrap();
+        assert_eq!(sender.queued(), 6, "what must not wait does not");
+        let (bytes, ()) = within(async {
+            tokio::join!(read(&mut far, 12 * (sent as usize + 1)), async {
+                progress.await;
+                // There may be more of it until this one has room.
+                while !sender.try_send(&message(sent + 1)).unwrap() {
+                    peers.group.progress().await;
+                }
+            })
+        })
+        .await;
+        let expected: Vec<u8> =
+            (0..=sent).flat_map(|number| [b"\x00\x0a", &message(number)[0][..]].concat()).collect();
+        assert_eq!(bytes, expected);
+    }
+}
+
+#[tokio::test]
+async fn progress_that_came_after_the_call_is_not_missed_and_wake_is_progress() {
+    let group = SenderGroup::new();
+    let before = group.progress();
+    group.wake();
+    within(before).await;
+    let after = group.progress();
+    assert!(tokio::time::timeout(Duration::from_millis(20), after).await.is_err());
+}
+
+#[tokio::test]
+async fn one_task_waits_for_room_at_any_of_many() {
+    let mut peers = Peers::new(64, Limits::default().with_queued_out_messages(2));
+    let mut ends = Vec::new();
+    for _ in 0..10 {
+        ends.push(peers.connect().await);
+    }
+    for _ in 0..100 {
+        for (sender, ..) in &ends {
+            while sender.try_send(&message(0)).unwrap() {}
+        }
+        tokio::task::yield_now().await;
+    }
+    let (free, _receiver, mut far) = ends.swap_remove(7);
+    let progress = peers.group.progress();
+    let (_bytes, ()) = within(async { tokio::join!(read(&mut far, 24), progress) }).await;
+    assert!(free.try_send(&message(1)).unwrap());
+    assert!(ends.iter().all(|(sender, ..)| !sender.try_send(&message(1)).unwrap()));
+}
+
+/// Wherever the peer stops reading: what it got whole, at most one message that it got in part, and what was not sent are
+/// all messages in their order, none twice. And it sees the end, although the sender is still there.
+#[test]
+fn what_the_stream_has_taken_no_byte_of_comes_back() {
+    sweep(100, |seed| {
+        virtual_time(seed, async |mut random| {
+            let buffer = random.length(1..=100);
+            let mut peers = Peers::new(buffer, Limits::default());
+            let (sender, receiver, mut far) = peers.connect().await;
+            let sent: u32 = random.number(0..=40).try_into().unwrap();
+            let (taken, gone) = (random.length(0..=500), random.chance(50));
+            for number in 0..sent {
+                sender.send_now(&message(number)).unwrap();
+                if random.chance(30) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+            let mut got = vec![0; taken];
+            let mut length = 0;
+            let reading = async {
+                while length < taken {
+                    length += far.read(&mut got[length..]).await.unwrap();
+                }
+            };
+            let _no_more = tokio::time::timeout(Duration::from_secs(1), reading).await;
+            got.truncate(length);
+            let mut far = Some(far);
+            if gone {
+                far = None;
+                tokio::task::yield_now().await;
+            }
+            let unsent = numbers(&sender.take_unsent().await);
+            drop(receiver);
+            if let Some(mut far) = far {
+                // What was in the pipe, and the end.
+                far.read_to_end(&mut got).await.unwrap();
+            }
+            let whole = u32::try_from(got.len() / 12).unwrap();
+            let first_unsent = sent - u32::try_from(unsent.len()).unwrap();
+            assert!(unsent.iter().copied().eq(first_unsent..sent), "{unsent:?}");
+            let expected: Vec<u8> =
+                (0..sent).flat_map(|number| [b"\x00\x0a", &message(number)[0][..]].concat()).collect();
+            assert_eq!(got[..], expected[..got.len()]);
+            if gone {
+                // What was in the pipe is lost with it.
+                let taken = got.len() + buffer;
+                assert!(first_unsent >= whole && 12 * first_unsent as usize <= taken + 12);
+            } else {
+                assert_eq!(first_unsent as usize, got.len().div_ceil(12));
+            }
+            assert!(matches!(sender.try_send("more"), Err(SendError::Io(_))));
+            assert!(sender.error().is_some() && sender.take_unsent().await.is_empty());
+        });
+    });
+}
+
+#[tokio::test]
+async fn a_broadcast_has_the_bytes_of_a_message_that_is_sent_and_passes_over_who_is_full() {
+    let mut peers = Peers::new(1 << 20, Limits::default().with_queued_out_messages(1));
+    let mut ends = Vec::new();
+    for _ in 0..3 {
+        ends.push(peers.connect().await);
+    }
+    let parts: Message = ["topic", "", "body"].into_iter().collect();
+    let large = Message::from(vec![7; 70_000]);
+    let large_bytes = [&[2, 0, 0, 0, 0, 0, 1, 0x11, 0x70][..], &[7; 70_000]].concat();
+    let mut scratch = WriteBuffer::new();
+    for (message, bytes) in [(&parts, &b"\x01\x05topic\x01\x00\x00\x04body"[..]), (&large, &large_bytes)] {
+        // The second one has a message waiting, which nobody has written yet.
+        let mut broadcast = Broadcast::new("before", &mut scratch);
+        assert!(ends[1].0.try_broadcast(&mut broadcast).unwrap());
+        let mut broadcast = Broadcast::new(message, &mut scratch);
+        let taken = ends.iter().map(|(sender, ..)| sender.try_broadcast(&mut broadcast).unwrap());
+        assert!(taken.eq([true, false, true]));
+        for (end, expected) in [(0, bytes), (1, b"\x00\x06before"), (2, bytes)] {
+            assert_eq!(within(read(&mut ends[end].2, expected.len())).await, expected);
+        }
+    }
+}
