@@ -7,12 +7,14 @@
 //! Wire      where to meet: tcp or ipc
 //! Wiretap   what both sides really say
 //! Openssl   the program openssl, as client, server and maker of certificates
+//! LinePeer  it or another program as it runs, talked with in lines
 //! ```
 //!
 //! The tests are in `tests/`, one file or folder a peer or topic. See the README for how to run them.
 #![forbid(unsafe_code)]
 
 mod bounded;
+mod line_peer;
 mod openssl;
 mod peer;
 mod program;
@@ -23,7 +25,8 @@ mod wire;
 mod wiretap;
 
 pub use bounded::bounded;
-pub use openssl::{Openssl, OpensslPeer};
+pub use line_peer::LinePeer;
+pub use openssl::Openssl;
 pub use peer::Peer;
 pub use program::has_program;
 pub use python::Python;

@@ -152,11 +152,12 @@ impl TlsConfig {
         self
     }
 
-    /// Speaks TLS 1.2 too, for legacy peers. There is no channel binding then.
+    /// Speaks TLS 1.2 too, for legacy peers; two sides that know TLS 1.3 speak that all the same.
     ///
     /// # Security
     ///
-    /// TLS 1.2 shows both certificates to whoever listens, and has no post-quantum key exchange.
+    /// TLS 1.2 shows both certificates to whoever listens, and has no post-quantum key exchange. There is no channel binding
+    /// then: SCRAM-SHA-256-PLUS cannot be used, and SCRAM-SHA-256 is not tied to the stream.
     #[cfg(feature = "tls12")]
     pub fn danger_allow_tls12(mut self) -> TlsConfig {
         self.tls12 = true;

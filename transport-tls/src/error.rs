@@ -156,7 +156,13 @@ pub enum TlsError {
         /// The name of the alert that it sent.
         alert: String,
     },
-    /// The two sides have no version or algorithm in common, or the peer broke the protocol.
+    /// The peer speaks older versions of TLS only.
+    #[error(
+        "the peer speaks no version of TLS that is wanted here, which is 1.3, and 1.2 too where \
+         TlsConfig::danger_allow_tls12 allows it"
+    )]
+    OldVersion,
+    /// The two sides have no algorithm in common, or the peer broke the protocol.
     #[error("the peer does not speak the TLS that is wanted here: {problem}")]
     Incompatible {
         /// What is wrong.
@@ -212,7 +218,7 @@ impl TlsError {
     }
 
     pub(crate) fn of_rustls(error: &rustls::Error) -> TlsError {
-        use rustls::Error as E;
+        use rustls::{Error as E, PeerIncompatible as I};
         match error {
             E::InvalidCertificate(CertificateError::Other(OtherError(reason))) => {
                 match reason.downcast_ref::<Refusal>() {
@@ -222,6 +228,15 @@ impl TlsError {
             }
             E::NoCertificatesPresented => TlsError::NoCertificate,
             E::AlertReceived(alert) => TlsError::RefusedByPeer { alert: name_of(*alert) },
+            // A hello without signature algorithms is one of TLS 1.1, or of a TLS 1.2 that knows nothing but SHA-1.
+            E::PeerIncompatible(
+                I::SignatureAlgorithmsExtensionRequired
+                | I::Tls12NotOffered
+                | I::Tls12NotOfferedOrEnabled
+                | I::SupportedVersionsExtensionRequired
+                | I::ServerDoesNotSupportTls12Or13
+                | I::ServerTlsVersionIsDisabledByOurConfig,
+            ) => TlsError::OldVersion,
             E::NoApplicationProtocol => TlsError::Protocol { offered: Vec::new(), wanted: Vec::new() },
             other => TlsError::Incompatible { problem: other.to_string() },
         }
@@ -257,7 +272,9 @@ fn explain(alert: &str) -> String {
         | "AccessDenied" => "it does not accept this side's certificate; its own log says why",
         "CertificateRequired" => "it wants a certificate, and this side has presented none",
         "NoApplicationProtocol" => "it does not speak this side's protocol",
-        "ProtocolVersion" => "it does not speak this side's version of TLS",
+        "ProtocolVersion" => {
+            "it does not speak this side's version of TLS: 1.3, and 1.2 too where TlsConfig::danger_allow_tls12 allows it"
+        }
         "HandshakeFailure" => {
             "it may speak none of this side's versions or algorithms, or want a certificate"
         }

@@ -232,3 +232,81 @@ fn digest(own: Option<&CertifiedKey>, anchors: &[Anchor], lists: &Lists<'_>) -> 
 fn settings(error: impl std::fmt::Display) -> LoadError {
     LoadError::Settings(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::own_certificate::OwnCertificate;
+    use crate::trust::Trust;
+    use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
+    use rustls::pki_types::ServerName;
+    use rustls::server::Acceptor;
+    use rustls::{ClientConnection, HandshakeKind, NamedGroup, ServerConnection};
+
+    /// Both sides, with one certificate for both.
+    fn sides() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+        let authority = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+        let own = authority.issue(&LeafConfig::new(["a"]).unwrap()).unwrap();
+        let config = TlsConfig::new()
+            .with_certificate(OwnCertificate::from_pem(own.combined_pem().as_bytes()))
+            .with_trust(Trust::ca_pem(authority.certificate().pem()));
+        let generation = Generation::load(&config).unwrap();
+        (generation.client.unwrap(), generation.server.unwrap())
+    }
+
+    fn client(config: Arc<ClientConfig>) -> ClientConnection {
+        ClientConnection::new(config, ServerName::try_from("a").unwrap()).unwrap()
+    }
+
+    /// The group that a client and a server agree on, and how.
+    fn agreed(
+        client_config: Arc<ClientConfig>,
+        server_config: Arc<ServerConfig>,
+    ) -> (NamedGroup, HandshakeKind) {
+        let mut client = client(client_config);
+        let mut server = ServerConnection::new(server_config).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut &wire[..]).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut &wire[..]).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        let group = server.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), group);
+        (group, server.handshake_kind().unwrap())
+    }
+
+    #[test]
+    fn the_hybrid_key_exchange_is_offered_first_and_two_of_ours_agree_on_it() {
+        let (client_config, server_config) = sides();
+        let mut hello = Vec::new();
+        client(Arc::clone(&client_config)).write_tls(&mut hello).unwrap();
+        let mut acceptor = Acceptor::default();
+        acceptor.read_tls(&mut &hello[..]).unwrap();
+        let accepted = acceptor.accept().map_err(|(error, _alert)| error).unwrap().unwrap();
+        use NamedGroup::{X25519, X25519MLKEM768, secp256r1, secp384r1};
+        let offered = [X25519MLKEM768, X25519, secp256r1, secp384r1];
+        assert_eq!(accepted.client_hello().named_groups(), Some(&offered[..]));
+        assert_eq!(agreed(client_config, server_config), (X25519MLKEM768, HandshakeKind::Full));
+    }
+
+    #[test]
+    fn a_peer_without_the_hybrid_agrees_on_x25519_without_a_second_round_trip() {
+        let older = |config: &Arc<CryptoProvider>| {
+            let kx_groups =
+                config.kx_groups.iter().copied().filter(|group| group.name() == NamedGroup::X25519);
+            Arc::new(CryptoProvider { kx_groups: kx_groups.collect(), ..(**config).clone() })
+        };
+        let (client_config, server_config) = sides();
+        let provider = older(server_config.crypto_provider());
+        let plain = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&version::TLS13]);
+        let mut plain =
+            plain.unwrap().with_no_client_auth().with_cert_resolver(Arc::clone(&server_config.cert_resolver));
+        plain.alpn_protocols = server_config.alpn_protocols.clone();
+        assert_eq!(agreed(client_config, Arc::new(plain)), (NamedGroup::X25519, HandshakeKind::Full));
+    }
+}

@@ -1,7 +1,9 @@
-//! TLS with the program `openssl` as the other side.
+//! TLS with the programs `openssl` and `stunnel` as the other side.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
+mod legacy;
 mod meeting;
 mod refusals;
 mod resumption;
 mod set_up;
+mod stunnel;

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, SystemTime};
 
-use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig, Profile, Validity, self_signed};
+use certgen::{
+    AuthorityConfig, CertificateAuthority, LeafConfig, Profile, RevocationConfig, RevocationReason, Validity,
+    self_signed,
+};
 use interop::bounded;
 use transport::Policy;
 use transport::tls::{TlsConfig, TlsTransport, Trust};
 
-use crate::set_up::{Folder, chain, connect, echo_server, next};
+use crate::set_up::{Folder, chain, connect, echo_server, next, revocation_list};
 
 const THE_ALERT: &str = "alert certificate unknown";
 
-/// Makes the certificates that are refused as a peer of this kind, and says why they are.
+/// Makes the certificates that are refused as a peer of this kind, and the list of revoked ones; says why they are.
 async fn refused(folder: &Folder, wrong: Profile) -> Vec<(&'static str, &'static str)> {
     let day = |days: i32| {
         let distance = Duration::from_secs(86_400) * days.unsigned_abs();
@@ -20,7 +23,12 @@ async fn refused(folder: &Folder, wrong: Profile) -> Vec<(&'static str, &'static
     let between = |from, until| Validity::Between { not_before: day(from), not_after: day(until) };
     let named = || LeafConfig::new(["db.example"]).unwrap();
     let foreign = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+    let revoked = folder.issue(&named());
+    let config = RevocationConfig::default()
+        .with_revoked(revoked.certificate().serial(), RevocationReason::KeyCompromise);
+    folder.write("crl.pem", &revocation_list(folder, config));
     for (name, credentials) in [
+        ("revoked.pem", revoked),
         ("expired.pem", folder.issue(&named().with_validity(between(-20, -10)))),
         ("early.pem", folder.issue(&named().with_validity(between(10, 20)))),
         ("foreign.pem", foreign.issue(&named()).unwrap()),
@@ -52,6 +60,7 @@ async fn refused(folder: &Folder, wrong: Profile) -> Vec<(&'static str, &'static
         ("expired.pem", "the certificate of CN=db.example expired on"),
         ("early.pem", "the certificate is not valid before"),
         ("foreign.pem", "no trusted authority has issued the certificate; it names CN=certgen CA"),
+        ("revoked.pem", "the certificate of CN=db.example is revoked"),
         ("self.pem", "the certificate of CN=db.example is self-signed, and not trusted here"),
         ("usage.pem", usage),
         ("md5.pem", "the certificate is signed with MD5, which can be forged"),
@@ -78,16 +87,28 @@ async fn spiffe(folder: &Folder, name: &str, names: &str) {
     folder.write(&format!("{name}.pem"), &text.concat());
 }
 
+/// A transport of ours that looks at the list of revoked ones, and speaks TLS 1.2 too.
+fn careful(folder: &Folder, own: &str) -> TlsTransport {
+    let config = folder.config(own).with_revocation_lists(folder.path("crl.pem"));
+    TlsTransport::with_config(config.danger_allow_tls12()).unwrap()
+}
+
+const VERSIONS: [&str; 2] = ["-tls1_3", "-tls1_2"];
+
 #[tokio::test]
 async fn each_certificate_of_s_client_that_is_refused_has_its_reason_and_the_same_alert() {
     let Some(folder) = Folder::new() else { return };
     bounded(async {
-        let (port, mut events) = echo_server(&folder.tls("db.example.pem"), Policy::danger_anyone()).await;
-        for (own, reason) in refused(&folder, Profile::Server).await {
-            let said = folder.client(port, Some(own), "").said().await;
-            let logged = next(&mut events).await.unwrap_err();
-            assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
-            assert!(said.contains(THE_ALERT), "{own}: {said}");
+        let cases = refused(&folder, Profile::Server).await;
+        let (port, mut events) =
+            echo_server(&careful(&folder, "db.example.pem"), Policy::danger_anyone()).await;
+        for version in VERSIONS {
+            for (own, reason) in &cases {
+                let said = folder.client(port, Some(own), version).said().await;
+                let logged = next(&mut events).await.unwrap_err();
+                assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
+                assert!(said.contains(THE_ALERT), "{own} {version}: {said}");
+            }
         }
         let said = folder.client(port, None, "").said().await;
         let logged = next(&mut events).await.unwrap_err();
@@ -103,14 +124,52 @@ async fn each_certificate_of_s_server_that_is_refused_has_its_reason_and_the_sam
     bounded(async {
         let mut cases = refused(&folder, Profile::Client).await;
         cases.push(("alice.pem", "the certificate is for alice, not for db.example"));
-        let tls = folder.tls("alice.pem");
-        for (own, reason) in cases {
-            let (mut server, port) = folder.server(own, "-rev -naccept 1").await;
-            let logged = chain(&connect(&tls, port).await.map(|_| ()).unwrap_err());
-            assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
-            let said = server.said().await;
-            assert!(said.contains(THE_ALERT), "{own}: {said}");
+        let tls = careful(&folder, "alice.pem");
+        for version in VERSIONS {
+            for (own, reason) in &cases {
+                let (mut server, port) = folder.server(own, &format!("-rev -naccept 1 {version}")).await;
+                let logged = chain(&connect(&tls, port).await.map(|_| ()).unwrap_err());
+                assert!(logged.contains(reason), "{own}: {logged:?} instead of {reason:?}");
+                let said = server.said().await;
+                assert!(said.contains(THE_ALERT), "{own} {version}: {said}");
+            }
         }
+    })
+    .await;
+}
+
+/// A client's name is nothing to TLS: the policy asks for it, and who is not allowed sees the end of the stream.
+#[tokio::test]
+async fn s_client_with_a_name_that_is_not_allowed_is_refused_by_the_policy() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let (port, mut events) = echo_server(&folder.tls("db.example.pem"), Policy::san_dns("bob")).await;
+        let said = folder.client(port, Some("alice.pem"), "").said().await;
+        let logged = next(&mut events).await.unwrap_err();
+        assert!(logged.contains("dns:alice is not allowed by the policy"), "{logged}");
+        assert!(!said.contains("alert"), "{said}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_whose_key_is_not_pinned_is_refused() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let pinned = self_signed(&LeafConfig::new(["alice"]).unwrap()).unwrap();
+        folder.write("pinned.pem", &pinned.combined_pem());
+        let trust = Trust::pin(pinned.certificate().pin().parse().unwrap());
+        let config = folder.config("db.example.pem").with_trust(trust);
+        let tls = TlsTransport::with_config(config).unwrap();
+        let (port, mut events) = echo_server(&tls, Policy::danger_anyone()).await;
+        let mut client = folder.client(port, Some("pinned.pem"), "");
+        client.say("hello there").await;
+        client.hear("hello there").await;
+        assert_eq!(next(&mut events).await, Ok(format!("pin:{}", pinned.certificate().pin())));
+        let said = folder.client(port, Some("alice.pem"), "").said().await;
+        let logged = next(&mut events).await.unwrap_err();
+        assert!(logged.contains("is not pinned"), "{logged}");
+        assert!(said.contains(THE_ALERT), "{said}");
     })
     .await;
 }

@@ -1,29 +1,17 @@
 //! Sessions that are resumed, and those that must not be.
 
-use certgen::{RevocationConfig, RevocationReason, Validity};
-use interop::{OpensslPeer, bounded};
+use certgen::{RevocationConfig, RevocationReason};
+use interop::bounded;
 use transport::Policy;
 use transport::tls::{TlsEvent, TlsTransport};
 
-use crate::set_up::{Folder, ask_all, connect, echo_server, next};
-
-fn list(folder: &Folder, config: RevocationConfig) -> String {
-    let config = config.with_validity(Validity::Days(1));
-    folder.authority.revocation_list(&config).unwrap().pem()
-}
-
-/// What a client says of its session, once something came back to it.
-async fn talk(mut client: OpensslPeer) -> String {
-    client.say("hello there").await;
-    client.hear("hello there").await;
-    client.end().await
-}
+use crate::set_up::{Folder, ask_all, connect, echo_server, next, revocation_list, talk};
 
 #[tokio::test]
 async fn s_client_resumes_a_session_but_not_once_it_is_revoked() {
     let Some(folder) = Folder::new() else { return };
     bounded(async {
-        folder.write("crl.pem", &list(&folder, RevocationConfig::default()));
+        folder.write("crl.pem", &revocation_list(&folder, RevocationConfig::default()));
         let config = folder.config("db.example.pem").with_revocation_lists(folder.path("crl.pem"));
         let tls = TlsTransport::with_config(config).unwrap();
         let (port, mut events) = echo_server(&tls, Policy::san_dns("alice")).await;
@@ -38,7 +26,7 @@ async fn s_client_resumes_a_session_but_not_once_it_is_revoked() {
         let alice = certgen::Certificate::read(folder.path("alice.pem")).unwrap();
         let revoked =
             RevocationConfig::default().with_revoked(alice.serial(), RevocationReason::KeyCompromise);
-        folder.write("crl.pem", &list(&folder, revoked));
+        folder.write("crl.pem", &revocation_list(&folder, revoked));
         assert!(matches!(reloads.recv().await, Some(TlsEvent::Reloaded { .. })));
         let said = folder.client(port, Some("alice.pem"), "-sess_in session").said().await;
         assert!(said.contains("alert certificate unknown") && !said.contains("Reused"), "{said}");

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use certgen::{AuthorityConfig, CertificateAuthority, Credentials, LeafConfig};
-use interop::{Openssl, OpensslPeer};
+use certgen::{AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, RevocationConfig, Validity};
+use interop::{LinePeer, Openssl};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport::core::{Established, Listen, Transport as _, TransportError};
 use transport::tls::{ClientCertificates, TlsConfig, TlsTransport, Trust};
@@ -62,7 +62,7 @@ impl Folder {
     }
 
     /// `openssl s_client` with this certificate, or none.
-    pub(crate) fn client(&self, port: u16, own: Option<&str>, more: &str) -> OpensslPeer {
+    pub(crate) fn client(&self, port: u16, own: Option<&str>, more: &str) -> LinePeer {
         let own = own.map(|own| format!("-cert {own} -key {own}")).unwrap_or_default();
         let arguments = format!(
             "s_client -connect 127.0.0.1:{port} -servername db.example -verify_hostname db.example -verify_return_error \
@@ -73,7 +73,7 @@ impl Folder {
 
     /// `openssl s_server` with this certificate; and its port. It does as `more` says: `-rev` sends each line back from its
     /// end to its start, `-www` shows the state of the connection.
-    pub(crate) async fn server(&self, own: &str, more: &str) -> (OpensslPeer, u16) {
+    pub(crate) async fn server(&self, own: &str, more: &str) -> (LinePeer, u16) {
         let arguments = format!(
             "s_server -accept 127.0.0.1:0 -cert {own} -key {own} -CAfile ca.pem -alpn zmtp/3.1 -cipher DEFAULT@SECLEVEL=0 {more}"
         );
@@ -152,4 +152,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 pub(crate) fn not_asked(config: TlsConfig) -> TlsTransport {
     TlsTransport::with_config(config.with_client_certificates(ClientCertificates::NotAsked)).unwrap()
+}
+
+/// A list of the folder's authority, for a day.
+pub(crate) fn revocation_list(folder: &Folder, config: RevocationConfig) -> String {
+    let config = config.with_validity(Validity::Days(1));
+    folder.authority.revocation_list(&config).unwrap().pem()
+}
+
+/// What a client says of its session, once something came back to it.
+pub(crate) async fn talk(mut client: LinePeer) -> String {
+    client.say("hello there").await;
+    client.hear("hello there").await;
+    client.end().await
 }
