@@ -129,6 +129,11 @@ pub struct SocketConfig {
     pub immediate: bool,
     /// Whether only the newest message is kept for a peer and from a peer. Default: false.
     pub conflate: bool,
+    /// For how long a task that receives looks again and again before it sleeps. Default: not at all.
+    ///
+    /// It takes the waking of a core out of each round trip, and keeps a core busy for that time. Other tasks of the thread
+    /// go on.
+    pub spin: Duration,
 }
 
 impl SocketConfig {
@@ -144,6 +149,7 @@ impl SocketConfig {
             routing_id: Bytes::new(),
             immediate: false,
             conflate: false,
+            spin: Duration::ZERO,
         }
     }
 
@@ -187,4 +193,5 @@ setters! {
     with_limits sets limits: Limits;
     with_immediate sets immediate: bool;
     with_conflate sets conflate: bool;
+    with_spin sets spin: Duration;
 }

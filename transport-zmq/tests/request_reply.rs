@@ -47,6 +47,40 @@ async fn questions_and_answers_go_in_lock_step_over_every_transport() {
 }
 
 #[tokio::test]
+async fn sockets_that_spin_let_others_work_and_sleep_in_the_end() {
+    let places = Places::new();
+    let patient = config().with_spin(Duration::from_secs(3600));
+    for place in places.all() {
+        // On one thread: if spinning kept the peers' tasks from working, nothing would ever come.
+        let mut req = ReqSocket::new(&places.transports, patient.clone());
+        let mut rep = RepSocket::new(&places.transports, patient.clone());
+        req.connect(rep.bind(&place).await.unwrap()).unwrap();
+        let serving = async {
+            for _ in 0..10 {
+                let question = rep.recv().await;
+                rep.send(&question).await.unwrap();
+            }
+        };
+        let asking = async {
+            for _ in 0..10 {
+                assert_eq!(req.request("ping").await.unwrap().to_text(), Some("ping"));
+            }
+        };
+        within(async { tokio::join!(serving, asking) }).await;
+    }
+    let mut lazy = RepSocket::new(&places.transports, config().with_spin(Duration::from_micros(1)));
+    let polls = std::cell::Cell::new(0);
+    let receiving = lazy.recv();
+    tokio::pin!(receiving);
+    let counted = std::future::poll_fn(|cx| {
+        polls.set(polls.get() + 1);
+        receiving.as_mut().poll(cx)
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(50), counted).await.is_err(), "nobody asks");
+    assert!(polls.get() < 10, "it sleeps when it has looked for long enough: {} looks", polls.get());
+}
+
+#[tokio::test]
 async fn out_of_turn_is_an_error() {
     let places = Places::new();
     let mut req = ReqSocket::new(&places.transports, config());

@@ -10,6 +10,7 @@ use transport_core::Message;
 
 use super::gate::Taken;
 use super::hub::Hub;
+use super::spin::Spin;
 use crate::logic::fair_queue::FairQueue;
 use crate::peer::Peer;
 
@@ -54,18 +55,24 @@ impl Inbox {
 pub(crate) struct Incoming {
     hub: Arc<Hub>,
     queue: FairQueue<Peer, Message, Taken>,
+    spin: Spin,
 }
 
 impl Incoming {
     pub(crate) fn new(hub: Arc<Hub>) -> Incoming {
-        Incoming { hub, queue: FairQueue::new() }
+        let spin = Spin::new(hub.config.spin);
+        Incoming { hub, queue: FairQueue::new(), spin }
     }
 
     /// The next message.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         if let Some(message) = self.try_recv() {
+            self.spin.end();
             return Poll::Ready(message);
+        }
+        if self.spin.again(cx) {
+            return Poll::Pending;
         }
         self.hub.inbox.receiver.register(cx.waker());
         // It may have come before the waker was there.

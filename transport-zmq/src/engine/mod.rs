@@ -21,6 +21,7 @@ mod inbox;
 mod link;
 mod pattern;
 mod pipes;
+mod spin;
 
 pub use hub::EndpointError;
 pub(crate) use hub::{Hub, Owner};

@@ -235,10 +235,11 @@ const FAMILIES: &[Family] = &[
         sizes: SIZES,
         amount: Amount::Timed,
         subjects: &[
-            ("ours", |job| patterns::run(&ours::ENDS, Pattern::ReqRep, job)),
-            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::ReqRep, job)),
-            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::ReqRep, job)),
+            ("ours", |job| patterns::run(&ours::ENDS, Pattern::ReqRep { spin: false }, job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::ReqRep { spin: false }, job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::ReqRep { spin: false }, job)),
             ("raw", raw::rtt),
+            ("ours-spin", |job| patterns::run(&ours::ENDS, Pattern::ReqRep { spin: true }, job)),
         ],
     },
     Family {

@@ -50,8 +50,15 @@ pub(crate) enum Pattern {
     DealerRouter(usize),
     /// PUB to so many SUBs.
     PubSub(usize),
-    /// REQ and REP, one request after the other.
-    ReqRep,
+    /// REQ and REP, one request after the other; with `spin`, both look for a while before they sleep.
+    ReqRep { spin: bool },
+}
+
+impl Pattern {
+    /// Whether it is timed by round trips.
+    pub(crate) fn is_round_trips(self) -> bool {
+        matches!(self, Pattern::ReqRep { .. })
+    }
 }
 
 /// Where an end has bound.
@@ -79,7 +86,7 @@ pub(crate) const GREETING: &[u8] = &[0];
 /// Messages one way, or round trips.
 pub(crate) fn run(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
     let mut running = Running::start(ends, pattern, job)?;
-    if pattern == Pattern::ReqRep {
+    if pattern.is_round_trips() {
         let trips: Vec<u64> = running.sender.hear()?;
         return Ok(Outcome::Trips(trips.into_iter().map(Duration::from_nanos).collect()));
     }
@@ -130,7 +137,7 @@ impl Running {
         let place: Option<Place> = receiver.ask(&part)?;
         let memory = process::memory(receiver.id())?;
         sender.tell(&place)?;
-        if pattern != Pattern::ReqRep {
+        if !pattern.is_round_trips() {
             sender.hear::<()>()?;
         }
         Ok(Running { sender, receiver, memory, _folder: folder })

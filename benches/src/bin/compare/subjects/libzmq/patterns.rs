@@ -39,7 +39,7 @@ fn send(job: &Job, parent: &mut Parent) -> Result<()> {
     }
     let (mut back, _) = listener.accept()?;
     let message = payload(job.size);
-    if part.pattern == Pattern::ReqRep {
+    if part.pattern.is_round_trips() {
         return ask(&socket, &message, job, parent);
     }
     greet(&socket, &part, &mut back)?;
@@ -104,7 +104,7 @@ fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
     let place = bind(&socket, &part, job)?;
     parent.tell(&place)?;
     let mut message = Message::new();
-    if part.pattern == Pattern::ReqRep {
+    if part.pattern.is_round_trips() {
         loop {
             let mut message = Message::new();
             socket.recv(&mut message, 0)?;
@@ -181,7 +181,7 @@ fn kinds(pattern: Pattern) -> (SocketType, SocketType) {
         Pattern::PushPull | Pattern::Curve => (::zmq::PUSH, ::zmq::PULL),
         Pattern::DealerRouter(_) => (::zmq::DEALER, ::zmq::ROUTER),
         Pattern::PubSub(_) => (::zmq::PUB, ::zmq::SUB),
-        Pattern::ReqRep => (::zmq::REQ, ::zmq::REP),
+        Pattern::ReqRep { .. } => (::zmq::REQ, ::zmq::REP),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use transport::{Message, Policy};
@@ -21,6 +22,8 @@ use crate::subjects::runtime::block_on;
 pub(crate) const ENDS: Ends = Ends { sender: ("ours-sender", send), receiver: ("ours-receiver", receive) };
 
 const ANY_PORT: &str = "tcp://127.0.0.1:0";
+/// How long a spinning receiver looks before it sleeps.
+const SPIN: Duration = Duration::from_micros(100);
 /// How many messages are received at a time.
 const BATCH: usize = 1024;
 
@@ -58,8 +61,8 @@ fn send(job: &Job, parent: &mut Parent) -> Result<()> {
                 parent.hear::<Option<Place>>()?;
                 flow(back, &part, job, parent, async |message| Ok(socket.send(message).await?)).await
             }
-            Pattern::ReqRep => {
-                let socket = ReqSocket::new(&transports, config());
+            Pattern::ReqRep { spin } => {
+                let socket = ReqSocket::new(&transports, looking(spin));
                 socket.connect(&receivers_place(parent)?.address)?;
                 ask(socket, job, parent).await
             }
@@ -157,8 +160,8 @@ fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
                 }
                 arrivals.finish(now(), parent)
             }
-            Pattern::ReqRep => {
-                let mut socket = RepSocket::new(&transports, config());
+            Pattern::ReqRep { spin } => {
+                let mut socket = RepSocket::new(&transports, looking(spin));
                 let address = socket.bind(&address).await?.to_string();
                 parent.tell(&Some(Place { address, key: None }))?;
                 loop {
@@ -211,6 +214,10 @@ async fn subscribe(
 
 fn config() -> SocketConfig {
     SocketConfig::new(Policy::danger_anyone())
+}
+
+fn looking(spin: bool) -> SocketConfig {
+    if spin { config().with_spin(SPIN) } else { config() }
 }
 
 /// The receiver's rules, and its public key.
