@@ -211,7 +211,7 @@ impl<'a> MessageRef<'a> {
 
     /// The first part, and the message that the others make; `None` when there are no others.
     #[inline]
-    pub(crate) fn split_first(self) -> (&'a [u8], Option<MessageRef<'a>>) {
+    pub fn split_first(self) -> (&'a [u8], Option<MessageRef<'a>>) {
         match self.0 {
             Lent::Slice(slice) => (slice, None),
             Lent::Slices([head, rest]) => (head, Some(MessageRef(Lent::Slice(rest)))),

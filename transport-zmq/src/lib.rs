@@ -23,6 +23,7 @@ mod events;
 pub mod fuzzing;
 mod logic;
 mod peer;
+mod proxy;
 mod publishing;
 mod sockets;
 mod subscribing;
@@ -36,6 +37,7 @@ pub use engine::EndpointError;
 pub use events::{Disconnected, Rejection, SocketEvent, SocketEvents};
 pub use logic::routing::{Handover, RoutingIdRefused};
 pub use peer::Peer;
+pub use proxy::{EndStatistics, ProxyEnd, ProxyHandle, ProxyStatistics, SocketProxy, Volume, proxy};
 pub use sockets::{
     DealerSocket, DuplexReceiver, DuplexSender, PairSocket, PubSocket, PullSocket, PushSocket, RepSocket,
     ReplyError, ReqSocket, RequestError, RouteError, RouterSocket, SubSocket, XPubSocket, XSubSocket,

@@ -88,6 +88,15 @@ impl Peer {
         &self.inner.sender
     }
 
+    /// Whether a message can be sent to it now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.sender().has_room().unwrap_or_else(|_| {
+            // The peer's task finds out too and takes it out.
+            self.cut();
+            false
+        })
+    }
+
     pub(crate) fn gate(&self) -> &Gate {
         &self.inner.gate
     }

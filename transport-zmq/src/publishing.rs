@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -10,7 +11,7 @@ use transport_core::{Broadcast, Message, MessageRef, SendError, WriteBuffer};
 
 use crate::engine::{Hub, Pattern};
 use crate::events::Rejection;
-use crate::logic::subscriptions::Subscriptions;
+use crate::logic::subscriptions::{self, CANCEL, SUBSCRIBE, Subscriptions};
 use crate::peer::Peer;
 
 /// Who has subscribed to what.
@@ -95,9 +96,6 @@ impl State {
     }
 }
 
-const SUBSCRIBE: u8 = 1;
-const CANCEL: u8 = 0;
-
 impl Pattern for Subscribers {
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         let state = &mut *self.lock();
@@ -134,14 +132,21 @@ impl Pattern for Subscribers {
         rejection.map_or(Ok(()), Err)
     }
 
-    fn left(&self, peer: &Peer) {
+    /// The application is told as if the peer had taken its subscriptions back: a proxy passes that on.
+    fn left(&self, peer: &Peer) -> Vec<Message> {
+        let all_shown = self.all_shown.load(Ordering::Relaxed);
         let state = &mut *self.lock();
-        let Some(place) = state.places.remove(peer) else { return };
-        let Some(subscriber) = state.peers[place].take() else { return };
-        for topic in &subscriber.topics {
-            state.topics.remove(topic, place);
-        }
+        let Some(place) = state.places.remove(peer) else { return Vec::new() };
+        let Some(subscriber) = state.peers[place].take() else { return Vec::new() };
         state.free.push(place);
+        let mut taken_back = Vec::new();
+        for topic in &subscriber.topics {
+            let last = state.topics.remove(topic, place);
+            if self.shown && (last || all_shown) {
+                taken_back.push(subscriptions::message(CANCEL, topic));
+            }
+        }
+        taken_back
     }
 }
 
@@ -167,15 +172,31 @@ impl Publisher {
     #[inline]
     pub(crate) async fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
         self.send_now(message)?;
-        self.unwritten += message.byte_count() + MESSAGE;
-        if self.unwritten >= TURN {
-            self.unwritten = 0;
+        if self.is_turn_over() {
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
+    /// Ready when the connections have been let write.
+    pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_turn_over() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    fn is_turn_over(&mut self) -> bool {
+        let over = self.unwritten >= TURN;
+        if over {
+            self.unwritten = 0;
+        }
+        over
+    }
+
     pub(crate) fn send_now(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
+        self.unwritten += message.byte_count() + MESSAGE;
         let topic = message.parts().next().unwrap_or_default();
         let mut broadcast = Broadcast::new(message, &mut self.scratch);
         let mut unencodable = None;

@@ -8,7 +8,7 @@ use transport_core::{Message, MessageRef};
 
 use crate::engine::Pattern;
 use crate::events::Rejection;
-use crate::logic::subscriptions::Subscriptions;
+use crate::logic::subscriptions::{CANCEL, SUBSCRIBE, Subscriptions, message};
 use crate::peer::Peer;
 
 /// The topics that this socket has subscribed to.
@@ -26,9 +26,6 @@ struct State {
     /// Who is told.
     peers: Vec<Peer>,
 }
-
-const SUBSCRIBE: u8 = 1;
-const CANCEL: u8 = 0;
 
 impl Default for Wanted {
     fn default() -> Wanted {
@@ -77,6 +74,11 @@ impl Wanted {
         state.tell_all(&sent.to_message());
     }
 
+    /// Whether each peer has room to be told something.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().peers.iter().all(|peer| peer.has_room())
+    }
+
     /// Whether a message was subscribed to.
     #[inline]
     pub(crate) fn matches(&self, message: &Message) -> bool {
@@ -98,10 +100,6 @@ impl State {
     }
 }
 
-fn message(kind: u8, topic: &[u8]) -> Message {
-    Message::new([&[kind], topic].concat())
-}
-
 impl Pattern for Wanted {
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         // With the lock held, so that no subscription is told twice or not at all.
@@ -113,7 +111,8 @@ impl Pattern for Wanted {
         Ok(())
     }
 
-    fn left(&self, peer: &Peer) {
+    fn left(&self, peer: &Peer) -> Vec<Message> {
         self.lock().peers.retain(|other| other != peer);
+        Vec::new()
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Places, config, connected, event, within};
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use transport_core::Message;
 use transport_zmq::{HighWaterMark, PullSocket, PushSocket, SocketEvent};
 
@@ -251,6 +251,46 @@ async fn a_pusher_does_not_mind_messages_from_its_peer_and_several_endpoints_wor
     expected.sort();
     assert_eq!(texts, expected);
     assert_eq!(pull.peers().len(), 3);
+}
+
+#[tokio::test]
+async fn a_pusher_is_a_sink_that_waits_for_room_and_closes_the_socket() {
+    let places = Places::new();
+    let mark = HighWaterMark::new(10, 1 << 20);
+    let mut pull = PullSocket::new(&places.transports, config().with_receive_mark(mark));
+    let push = PushSocket::new(&places.transports, config().with_send_mark(mark));
+    push.connect(pull.bind("tcp://127.0.0.1:0").await.unwrap()).unwrap();
+    let numbers = (0..5000u32).map(|number| Ok(Message::from(number.to_be_bytes().to_vec())));
+    let sending = futures_util::stream::iter(numbers).forward(push);
+    let receiving = async {
+        for number in 0..5000u32 {
+            assert_eq!(pull.recv().await[0], number.to_be_bytes()[..]);
+        }
+    };
+    let (sent, ()) = within(async { tokio::join!(sending, receiving) }).await;
+    sent.unwrap();
+    within(async {
+        while !pull.peers().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sink_without_peers_takes_one_message_and_sends_it_when_there_is_one() {
+    let places = Places::new();
+    let mut push = PushSocket::new(&places.transports, config());
+    let address = push.bind("inproc://sink").await.unwrap();
+    within(push.feed(Message::from("first"))).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_millis(50), push.feed(Message::from("second")));
+    assert!(second.await.is_err());
+    let mut pull = PullSocket::new(&places.transports, config());
+    pull.connect(&address).unwrap();
+    within(futures_util::SinkExt::send(&mut push, Message::from("third"))).await.unwrap();
+    for text in ["first", "third"] {
+        assert_eq!(within(pull.recv()).await.to_text(), Some(text));
+    }
 }
 
 #[tokio::test]

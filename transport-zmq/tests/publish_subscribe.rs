@@ -201,3 +201,23 @@ async fn a_message_reaches_a_subscriber_of_several_of_its_topics_once_and_knows_
     assert_eq!((message.to_text(), peer.identity().to_string()), (Some("abcd"), "process".to_owned()));
     assert_eq!(within(subscriber.recv()).await.to_text(), Some("end"));
 }
+
+#[tokio::test]
+async fn a_publisher_is_a_sink_that_lets_its_connections_write() {
+    let places = Places::new();
+    let publisher = PubSocket::new(&places.transports, config());
+    let mut subscriber = SubSocket::new(&places.transports, config());
+    subscriber.subscribe("");
+    subscriber.connect(publisher.bind("tcp://127.0.0.1:0").await.unwrap()).unwrap();
+    within(publisher.subscribed("")).await;
+    let messages =
+        (0..2000u32).map(|number| Ok(Message::from([&number.to_be_bytes()[..], &[0; 8000]].concat())));
+    let sending = futures_util::stream::iter(messages).forward(publisher);
+    let receiving = async {
+        for number in 0..2000u32 {
+            assert_eq!(subscriber.recv().await[0][..4], number.to_be_bytes());
+        }
+    };
+    let (sent, ()) = within(async { tokio::join!(sending, receiving) }).await;
+    sent.unwrap();
+}

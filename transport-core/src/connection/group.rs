@@ -191,6 +191,17 @@ impl Sender {
         Ok(true)
     }
 
+    /// Whether there is room for a message in the queue. Other senders may be faster.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn has_room(&self) -> Result<bool, SendError> {
+        let queue = self.shared.lock();
+        queue.check()?;
+        Ok(!queue.is_full())
+    }
+
     /// Sends messages as long as there is room, and tells how many it was.
     ///
     /// # Errors

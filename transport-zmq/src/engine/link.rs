@@ -36,7 +36,10 @@ pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Addres
         }
     };
     close_pipe(hub, &peer).await;
-    hub.pattern.left(&peer);
+    let last_words = hub.pattern.left(&peer);
+    if !last_words.is_empty() {
+        hub.inbox.push(&peer, last_words, false);
+    }
     hub.tell(SocketEvent::Disconnected { peer, reason });
 }
 

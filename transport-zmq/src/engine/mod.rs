@@ -21,6 +21,7 @@ mod inbox;
 mod link;
 mod pattern;
 mod pipes;
+mod room;
 mod spin;
 
 pub use hub::EndpointError;
@@ -28,3 +29,4 @@ pub(crate) use hub::{Hub, Owner};
 pub(crate) use inbox::Incoming;
 pub(crate) use pattern::{Open, Pattern, SendOnly};
 pub(crate) use pipes::{Outgoing, Pipe, Sent, send_to};
+pub(crate) use room::{Room, Slot};

@@ -19,8 +19,10 @@ pub(crate) trait Pattern: Send + Sync {
         Ok(())
     }
 
-    /// A peer that was taken in has gone.
-    fn left(&self, _peer: &Peer) {}
+    /// A peer that was taken in has gone. What is returned waits for the application, as the last that came from it.
+    fn left(&self, _peer: &Peer) -> Vec<Message> {
+        Vec::new()
+    }
 }
 
 /// The pattern of sockets that take everyone and everything: PULL, DEALER.

@@ -88,6 +88,12 @@ struct Waiting {
     moved: bool,
 }
 
+impl Waiting {
+    fn is_full(&self, mark: HighWaterMark) -> bool {
+        self.messages.len() >= mark.messages.max(1) || self.bytes >= mark.bytes.max(1)
+    }
+}
+
 /// What became of a message that was offered to a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offer {
@@ -121,6 +127,11 @@ impl WaitQueue {
         self.lock().messages.is_empty()
     }
 
+    fn has_room(&self, conflate: bool) -> bool {
+        let state = self.lock();
+        !state.moved && (conflate || !state.is_full(self.mark))
+    }
+
     fn offer(&self, message: MessageRef<'_>, conflate: bool) -> Offer {
         let mut state = self.lock();
         if state.moved {
@@ -130,7 +141,7 @@ impl WaitQueue {
             state.messages.clear();
             state.bytes = 0;
         }
-        if state.messages.len() >= self.mark.messages.max(1) || state.bytes >= self.mark.bytes.max(1) {
+        if state.is_full(self.mark) {
             return Offer::Full;
         }
         state.bytes += message.byte_count();
@@ -208,6 +219,15 @@ impl Outgoing {
             }
         }
         Ok(None)
+    }
+
+    /// Whether there is a peer with room.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.refresh();
+        self.pipes.iter().any(|pipe| match pipe {
+            Pipe::Open(peer) => peer.has_room(),
+            Pipe::Waiting(queue) => queue.has_room(self.hub.config.conflate),
+        })
     }
 
     /// Where the last message went, as `send` has just answered.

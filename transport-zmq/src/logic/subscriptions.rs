@@ -11,6 +11,18 @@
 //!
 //! The nodes lie in one vector, so that no tree of a hostile peer makes anything recur deeply.
 
+use transport_core::Message;
+
+/// A subscription as a message: this byte and the topic.
+pub(crate) const SUBSCRIBE: u8 = 1;
+/// The end of a subscription as a message: this byte and the topic.
+pub(crate) const CANCEL: u8 = 0;
+
+/// A subscription, or the end of one, as a message.
+pub(crate) fn message(kind: u8, topic: &[u8]) -> Message {
+    Message::new([&[kind], topic].concat())
+}
+
 /// Topics, and who has subscribed to each. A subscription is there or not: it is not counted (see RFC 37's counting, which
 /// libzmq does not follow).
 #[derive(Debug)]

@@ -252,6 +252,55 @@ macro_rules! sending {
     };
 }
 
+/// A sink of messages, for a socket with the fields `hub` and `slot`: `$turn` is ready when the socket may go on, `$send`
+/// tries to send, and `$end` ends the socket.
+macro_rules! sinking {
+    (
+        $socket:ident:
+        turn: |$going_on:ident, $turn_cx:ident| $turn:expr,
+        send: |$this:ident, $message:ident| $send:expr,
+        end: |$ending:ident, $end_cx:ident| $end:expr $(,)?
+    ) => {
+        impl futures_util::Sink<transport_core::Message> for $socket {
+            type Error = transport_core::SendError;
+
+            fn poll_ready(
+                mut self: std::pin::Pin<&mut Self>,
+                $turn_cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Result<(), Self::Error>> {
+                let $going_on = &mut *self;
+                std::task::ready!($turn);
+                self.poll_flush($turn_cx)
+            }
+
+            fn start_send(
+                self: std::pin::Pin<&mut Self>,
+                message: transport_core::Message,
+            ) -> Result<(), Self::Error> {
+                let $this = self.get_mut();
+                $this.slot.put(message, |$message| $send)
+            }
+
+            fn poll_flush(
+                self: std::pin::Pin<&mut Self>,
+                cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Result<(), Self::Error>> {
+                let $this = self.get_mut();
+                $this.slot.poll_empty(&$this.hub.group, cx, |$message| $send)
+            }
+
+            fn poll_close(
+                mut self: std::pin::Pin<&mut Self>,
+                $end_cx: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Result<(), Self::Error>> {
+                std::task::ready!(self.as_mut().poll_flush($end_cx))?;
+                let $ending = self.get_mut();
+                $end.map(Ok)
+            }
+        }
+    };
+}
+
 /// Splitting, for a socket that sends and receives plain messages.
 macro_rules! splitting {
     ($socket:ident) => {
@@ -263,6 +312,17 @@ macro_rules! splitting {
                     DuplexSender::new(self.outgoing, Arc::clone(&owner)),
                     DuplexReceiver::new(self.incoming, owner),
                 )
+            }
+        }
+    };
+}
+
+/// The end of a proxy, for a socket with a field `hub`.
+macro_rules! proxying {
+    ($socket:ident: |$this:ident| $inlet:expr, $outlet:expr) => {
+        impl From<$socket> for crate::ProxyEnd {
+            fn from($this: $socket) -> crate::ProxyEnd {
+                crate::ProxyEnd::new($this.hub, $inlet, $outlet)
             }
         }
     };

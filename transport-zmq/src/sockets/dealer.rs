@@ -8,6 +8,7 @@ use transport_core::framing::zmtp::SocketType;
 use super::duplex::{DuplexReceiver, DuplexSender};
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Open, Outgoing, Owner};
+use crate::proxy::{Inlet, Outlet};
 
 /// Sends to its peers in turns and receives from them in turns; its peers are ROUTER, REP and DEALER sockets.
 ///
@@ -36,3 +37,4 @@ sending!(DealerSocket);
 receiving!(DealerSocket);
 splitting!(DealerSocket);
 common!(DealerSocket);
+proxying!(DealerSocket: |socket| Inlet::Plain(socket.incoming), Outlet::InTurns(socket.outgoing));

@@ -2,18 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
-use crate::engine::{Incoming, Outgoing, Owner};
+use crate::engine::{Incoming, Outgoing, Owner, Slot};
 
 /// The sending half of a [`DealerSocket`](crate::DealerSocket) or [`PairSocket`](crate::PairSocket).
+///
+/// It is a [`Sink`](futures_util::Sink) of messages: flushing waits until each has its place in the queue of a peer, from
+/// where it goes out by itself, and closing does no more.
 ///
 /// The socket closes when both halves are dropped.
 pub struct DuplexSender {
     outgoing: Outgoing,
-    _owner: Arc<Owner>,
+    hub: Arc<Owner>,
+    slot: Slot,
 }
 
 /// The receiving half of a [`DealerSocket`](crate::DealerSocket) or [`PairSocket`](crate::PairSocket).
+///
+/// It is a [`Stream`](futures_util::Stream) of messages.
 ///
 /// The socket closes when both halves are dropped.
 pub struct DuplexReceiver {
@@ -23,7 +30,7 @@ pub struct DuplexReceiver {
 
 impl DuplexSender {
     pub(super) fn new(outgoing: Outgoing, owner: Arc<Owner>) -> DuplexSender {
-        DuplexSender { outgoing, _owner: owner }
+        DuplexSender { outgoing, hub: owner, slot: Slot::default() }
     }
 }
 
@@ -34,6 +41,12 @@ impl DuplexReceiver {
 }
 
 sending!(DuplexSender);
+sinking!(
+    DuplexSender:
+    turn: |_this, _cx| Poll::Ready(()),
+    send: |this, message| Ok(this.outgoing.try_send(message)?.is_some()),
+    end: |_this, _cx| Poll::Ready(()),
+);
 receiving!(DuplexReceiver);
 streaming!(DuplexReceiver);
 

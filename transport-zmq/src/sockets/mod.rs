@@ -22,4 +22,5 @@ pub use push::PushSocket;
 pub use reply::{RepSocket, ReplyError};
 pub use request::{ReqSocket, RequestError};
 pub use router::{RouteError, RouterSocket};
+pub(crate) use router::{Routes, behind_sender};
 pub use subscribe::{SubSocket, XSubSocket};

@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use transport_core::Transports;
 use transport_core::framing::zmtp::SocketType;
+use transport_core::{Message, Transports};
 
 use super::duplex::{DuplexReceiver, DuplexSender};
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Outgoing, Owner, Pattern};
 use crate::events::Rejection;
 use crate::peer::Peer;
+use crate::proxy::{Inlet, Outlet};
 
 /// Talks to exactly one peer, a PAIR too; a second one is turned away while the first one is there.
 ///
@@ -43,8 +44,9 @@ impl Pattern for OnePeer {
         Ok(())
     }
 
-    fn left(&self, _peer: &Peer) {
+    fn left(&self, _peer: &Peer) -> Vec<Message> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Vec::new()
     }
 }
 
@@ -52,3 +54,4 @@ sending!(PairSocket);
 receiving!(PairSocket);
 splitting!(PairSocket);
 common!(PairSocket);
+proxying!(PairSocket: |socket| Inlet::Plain(socket.incoming), Outlet::InTurns(socket.outgoing));

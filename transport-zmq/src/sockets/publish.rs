@@ -6,7 +6,8 @@ use transport_core::framing::zmtp::SocketType;
 use transport_core::{MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
-use crate::engine::{Hub, Incoming, Owner};
+use crate::engine::{Hub, Incoming, Owner, Slot};
+use crate::proxy::{Inlet, Outlet};
 use crate::publishing::{Publisher, Subscribers};
 
 /// Sends each message to all of its peers that have subscribed to a prefix of its first part; its peers are SUB and XSUB
@@ -14,6 +15,9 @@ use crate::publishing::{Publisher, Subscribers};
 ///
 /// Sending never waits: a peer whose queue is full does not get the message, which is counted. A message is encoded once
 /// for all.
+///
+/// It is a [`Sink`](futures_util::Sink) of messages: flushing waits until each has its place in the queues of the peers,
+/// from where it goes out by itself, and closing is [`close`](PubSocket::close).
 ///
 /// # Examples
 ///
@@ -41,6 +45,7 @@ use crate::publishing::{Publisher, Subscribers};
 pub struct PubSocket {
     hub: Owner,
     publisher: Publisher,
+    slot: Slot,
 }
 
 /// As [`PubSocket`], and receives the subscriptions of its peers, and their other messages.
@@ -59,7 +64,8 @@ impl PubSocket {
     pub fn new(transports: &Transports, config: SocketConfig) -> PubSocket {
         let subscribers = Arc::new(Subscribers::new(false));
         let hub = Hub::new(transports, config, SocketType::Pub, Arc::clone(&subscribers) as _);
-        PubSocket { publisher: Publisher::new(Arc::clone(&hub), subscribers), hub: Owner::new(hub) }
+        let publisher = Publisher::new(Arc::clone(&hub), subscribers);
+        PubSocket { publisher, hub: Owner::new(hub), slot: Slot::default() }
     }
 }
 
@@ -132,7 +138,15 @@ macro_rules! publishing {
 }
 
 publishing!(PubSocket);
+sinking!(
+    PubSocket:
+    turn: |this, cx| this.publisher.poll_turn(cx),
+    send: |this, message| this.publisher.send_now(message).map(|()| true),
+    end: |this, cx| this.slot.poll_closed(&this.hub, cx),
+);
 publishing!(XPubSocket);
 receiving!(XPubSocket);
 common!(PubSocket);
 common!(XPubSocket);
+proxying!(PubSocket: |socket| Inlet::None, Outlet::Published(socket.publisher));
+proxying!(XPubSocket: |socket| Inlet::Plain(socket.incoming), Outlet::Published(socket.publisher));

@@ -7,6 +7,7 @@ use transport_core::framing::zmtp::SocketType;
 
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Open, Owner};
+use crate::proxy::{Inlet, Outlet};
 
 /// Receives messages from its peers, in turns; its peers are PUSH sockets.
 ///
@@ -31,3 +32,4 @@ impl PullSocket {
 receiving!(PullSocket);
 streaming!(PullSocket);
 common!(PullSocket);
+proxying!(PullSocket: |socket| Inlet::Plain(socket.incoming), Outlet::None);

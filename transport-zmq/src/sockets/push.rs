@@ -1,16 +1,21 @@
 //! PUSH: sends to its peers in turns (RFC 30/PIPELINE).
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use transport_core::Transports;
 use transport_core::framing::zmtp::SocketType;
 
 use crate::config::SocketConfig;
-use crate::engine::{Hub, Outgoing, Owner, SendOnly};
+use crate::engine::{Hub, Outgoing, Owner, SendOnly, Slot};
+use crate::proxy::{Inlet, Outlet};
 
 /// Sends each message to one of its peers, in turns over those that have room; its peers are PULL sockets.
 ///
 /// With no peer, or when all are full, sending waits.
+///
+/// It is a [`Sink`](futures_util::Sink) of messages: flushing waits until each has its place in the queue of a peer, from
+/// where it goes out by itself, and closing is [`close`](PushSocket::close).
 ///
 /// # Examples
 ///
@@ -34,15 +39,23 @@ use crate::engine::{Hub, Outgoing, Owner, SendOnly};
 pub struct PushSocket {
     hub: Owner,
     outgoing: Outgoing,
+    slot: Slot,
 }
 
 impl PushSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> PushSocket {
         let hub = Hub::new(transports, config, SocketType::Push, Arc::new(SendOnly));
-        PushSocket { outgoing: Outgoing::new(Arc::clone(&hub)), hub: Owner::new(hub) }
+        PushSocket { outgoing: Outgoing::new(Arc::clone(&hub)), hub: Owner::new(hub), slot: Slot::default() }
     }
 }
 
 sending!(PushSocket);
+sinking!(
+    PushSocket:
+    turn: |_this, _cx| Poll::Ready(()),
+    send: |this, message| Ok(this.outgoing.try_send(message)?.is_some()),
+    end: |this, cx| this.slot.poll_closed(&this.hub, cx),
+);
 common!(PushSocket);
+proxying!(PushSocket: |socket| Inlet::None, Outlet::InTurns(socket.outgoing));

@@ -11,6 +11,7 @@ use crate::engine::{Hub, Incoming, Owner, Pattern, send_to};
 use crate::events::Rejection;
 use crate::logic::routing::{Handover, RoutingTable};
 use crate::peer::Peer;
+use crate::proxy::{Inlet, Outlet};
 
 /// Receives from its peers in turns and knows who sent each message; sends to the peer that a routing id names. Its peers
 /// are REQ, DEALER and ROUTER sockets.
@@ -121,7 +122,7 @@ impl RouterSocket {
     /// Cancel-safe.
     pub async fn recv_routed(&mut self) -> Message {
         let (message, peer) = self.recv().await;
-        std::iter::once(peer.routing_id().clone()).chain(message.into_parts()).collect()
+        behind_sender(message, &peer)
     }
 
     /// Sends a message to the peer with this routing id; waits for room.
@@ -139,8 +140,7 @@ impl RouterSocket {
         routing_id: &[u8],
         message: impl Into<MessageRef<'_>>,
     ) -> Result<(), RouteError> {
-        let peer = self.routes.table().peer(routing_id).cloned();
-        match peer {
+        match self.routes.peer(routing_id) {
             Some(peer) => self.send_to_peer(&peer, message).await,
             None if self.mandatory => {
                 Err(RouteError::NoSuchPeer { routing_id: Bytes::copy_from_slice(routing_id) })
@@ -188,18 +188,13 @@ impl RouterSocket {
     ///
     /// Cancel-safe: the message goes out as a whole or not at all.
     pub async fn send_routed(&mut self, message: Message) -> Result<(), RouteError> {
-        let mut parts = message.into_parts();
-        let routing_id = parts.next().unwrap_or_default();
-        if parts.len() == 0 {
-            return Err(RouteError::NoBody);
-        }
-        let rest: Message = parts.collect();
-        self.send_to(&routing_id, &rest).await
+        let (routing_id, rest) = MessageRef::from(&message).split_first();
+        self.send_to(routing_id, rest.ok_or(RouteError::NoBody)?).await
     }
 
     /// The peer that has this routing id now.
     pub fn peer(&self, routing_id: &[u8]) -> Option<Peer> {
-        self.routes.table().peer(routing_id).cloned()
+        self.routes.peer(routing_id)
     }
 
     /// How many messages were dropped, see [`with_drop`](RouterSocket::with_drop).
@@ -208,8 +203,13 @@ impl RouterSocket {
     }
 }
 
+/// A message as ZeroMQ has it: behind the routing id of its sender.
+pub(crate) fn behind_sender(message: Message, sender: &Peer) -> Message {
+    std::iter::once(sender.routing_id().clone()).chain(message.into_parts()).collect()
+}
+
 /// Which peer has which routing id.
-struct Routes(Mutex<RoutingTable<Peer>>);
+pub(crate) struct Routes(Mutex<RoutingTable<Peer>>);
 
 impl Routes {
     fn new(handover: Handover) -> Routes {
@@ -217,6 +217,10 @@ impl Routes {
         // What cannot be random is only easier to guess, and an id gives no rights.
         let _zero_then = getrandom::fill(&mut start);
         Routes(Mutex::new(RoutingTable::new(handover, u32::from_be_bytes(start))))
+    }
+
+    pub(crate) fn peer(&self, routing_id: &[u8]) -> Option<Peer> {
+        self.table().peer(routing_id).cloned()
     }
 
     fn table(&self) -> MutexGuard<'_, RoutingTable<Peer>> {
@@ -239,9 +243,11 @@ impl Pattern for Routes {
         Ok(())
     }
 
-    fn left(&self, peer: &Peer) {
+    fn left(&self, peer: &Peer) -> Vec<Message> {
         self.table().remove(peer.routing_id(), peer);
+        Vec::new()
     }
 }
 
 common!(RouterSocket);
+proxying!(RouterSocket: |socket| Inlet::Routed(socket.incoming), Outlet::Routed(socket.routes));

@@ -11,6 +11,7 @@ use transport_core::{Message, MessageRef, Transports};
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Owner};
 use crate::peer::Peer;
+use crate::proxy::{Inlet, Outlet};
 use crate::subscribing::Wanted;
 
 /// Receives the messages of its peers that begin with a topic it has subscribed to; its peers are PUB and XPUB sockets.
@@ -143,3 +144,5 @@ impl XSubSocket {
 receiving!(XSubSocket);
 common!(SubSocket);
 common!(XSubSocket);
+proxying!(SubSocket: |socket| Inlet::Subscribed(socket.incoming, socket.wanted), Outlet::None);
+proxying!(XSubSocket: |socket| Inlet::Plain(socket.incoming), Outlet::Upstream(socket.wanted));

@@ -1,0 +1,290 @@
+//! Passing messages on between two sockets.
+
+mod end;
+mod handle;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use transport_core::Message;
+
+pub use end::ProxyEnd;
+pub(crate) use end::{Inlet, Outlet};
+pub use handle::{EndStatistics, ProxyHandle, ProxyStatistics, Volume};
+
+use handle::{Counters, Order, Shared};
+
+/// A proxy between two sockets: what arrives at one is sent at the other, both ways, as `zmq_proxy_steerable` does.
+///
+/// ```text
+/// clients REQ  --> ROUTER  [proxy]  DEALER --> REP   services    questions and answers, spread over who has time
+/// subscribers SUB --> XPUB [proxy]  XSUB --> PUB     publishers  messages one way, subscriptions the other
+/// producers PUSH  --> PULL [proxy]  PUSH --> PULL    workers     one way
+///                             '--> capture
+/// ```
+///
+/// It does nothing until it [runs](SocketProxy::run), and is steered through its [`ProxyHandle`].
+#[derive(Debug)]
+pub struct SocketProxy {
+    frontend: ProxyEnd,
+    backend: ProxyEnd,
+    capture: Option<ProxyEnd>,
+    /// Taken from the frontend, and from the backend, and not passed on yet.
+    in_hand: [Option<InHand>; 2],
+    shared: Arc<Shared>,
+}
+
+/// A message for which there was room when it was received, and is none any more.
+#[derive(Debug)]
+struct InHand {
+    message: Message,
+    captured: bool,
+}
+
+/// Makes a proxy between two sockets, which keep the endpoints and peers that they have.
+///
+/// Messages are passed on whole and in order. One is taken from a socket only when the other has room: while nobody behind
+/// it takes messages, those in front of it have to wait, and the proxy keeps no more than the sockets' high-water marks.
+/// A ROUTER is different, since room with one peer is no room with another: it drops what is for a peer that has none or
+/// is not there (RFC 28/REQREP), so that nobody holds up the others, and the [statistics](ProxyHandle::statistics) count
+/// that.
+///
+/// # Panics
+///
+/// When neither socket can send what the other receives, such as with two PULL sockets.
+///
+/// # Security
+///
+/// Those behind a proxy see its identity, not that of the peers in front of it: who may use a service is for the policy of
+/// the frontend.
+///
+/// # Examples
+///
+/// Questions of many clients, spread over services that connect when they have time:
+///
+/// ```
+/// # use transport_core::{Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transports = Transports::new().with(MemTransport::new());
+/// use transport_zmq::{DealerSocket, RepSocket, ReqSocket, RouterSocket, SocketConfig, proxy};
+///
+/// let config = SocketConfig::new(Policy::same_process());
+/// let frontend = RouterSocket::new(&transports, config.clone());
+/// let backend = DealerSocket::new(&transports, config.clone());
+/// frontend.bind("inproc://clients").await?;
+/// backend.bind("inproc://services").await?;
+///
+/// let mut proxy = proxy(frontend, backend);
+/// let handle = proxy.handle();
+/// let running = tokio::spawn(async move { proxy.run().await });
+///
+/// let mut service = RepSocket::new(&transports, config.clone());
+/// service.connect("inproc://services")?;
+/// let mut client = ReqSocket::new(&transports, config);
+/// client.connect("inproc://clients")?;
+/// client.send("how much?").await?;
+/// let question = service.recv().await;
+/// service.send(&question).await?;
+/// assert_eq!(client.recv().await?.to_text(), Some("how much?"));
+///
+/// assert_eq!(handle.statistics().frontend.received.messages, 1);
+/// handle.terminate();
+/// running.await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Publishers and subscribers that know only the proxy; a subscription passes through to the publishers, so that nothing
+/// is sent that nobody wants:
+///
+/// ```
+/// # use transport_core::{Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transports = Transports::new().with(MemTransport::new());
+/// # use transport_zmq::{PubSocket, SocketConfig, SubSocket, XPubSocket, XSubSocket, proxy};
+/// # let config = SocketConfig::new(Policy::same_process());
+/// let frontend = XSubSocket::new(&transports, config.clone());
+/// let backend = XPubSocket::new(&transports, config.clone());
+/// frontend.bind("inproc://publishers").await?;
+/// backend.bind("inproc://subscribers").await?;
+/// let mut proxy = proxy(frontend, backend);
+/// tokio::spawn(async move { proxy.run().await });
+///
+/// let mut publisher = PubSocket::new(&transports, config.clone());
+/// publisher.connect("inproc://publishers")?;
+/// let mut subscriber = SubSocket::new(&transports, config);
+/// subscriber.subscribe("news");
+/// subscriber.connect("inproc://subscribers")?;
+/// publisher.subscribed("news").await;
+/// publisher.send("news of today").await?;
+/// assert_eq!(subscriber.recv().await.to_text(), Some("news of today"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Work for whoever has time, with a copy of all of it:
+///
+/// ```
+/// # use transport_core::{Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transports = Transports::new().with(MemTransport::new());
+/// # use transport_zmq::{PullSocket, PushSocket, SocketConfig, proxy};
+/// # let config = SocketConfig::new(Policy::same_process());
+/// let (frontend, backend) = (PullSocket::new(&transports, config.clone()), PushSocket::new(&transports, config.clone()));
+/// frontend.bind("inproc://jobs").await?;
+/// backend.bind("inproc://workers").await?;
+/// let journal = PushSocket::new(&transports, config.clone());
+/// journal.bind("inproc://journal").await?;
+/// let mut proxy = proxy(frontend, backend).with_capture(journal);
+/// tokio::spawn(async move { proxy.run().await });
+///
+/// let mut producer = PushSocket::new(&transports, config.clone());
+/// producer.connect("inproc://jobs")?;
+/// let mut worker = PullSocket::new(&transports, config.clone());
+/// worker.connect("inproc://workers")?;
+/// let mut clerk = PullSocket::new(&transports, config);
+/// clerk.connect("inproc://journal")?;
+/// producer.send("job").await?;
+/// assert_eq!(worker.recv().await, clerk.recv().await);
+/// # Ok(())
+/// # }
+/// ```
+pub fn proxy(frontend: impl Into<ProxyEnd>, backend: impl Into<ProxyEnd>) -> SocketProxy {
+    let (frontend, backend) = (frontend.into(), backend.into());
+    assert!(
+        frontend.feeds(&backend) || backend.feeds(&frontend),
+        "neither socket of a proxy can send what the other receives"
+    );
+    SocketProxy { frontend, backend, capture: None, in_hand: [None, None], shared: Arc::default() }
+}
+
+/// After so many bytes the proxy lets the connections read and write; a message counts [`MESSAGE`] bytes more.
+const TURN: usize = 32 << 10;
+const MESSAGE: usize = 64;
+
+impl SocketProxy {
+    /// Sends a copy of every message that is received at either end to a third socket, too.
+    ///
+    /// Its type says what happens when nobody takes the copies: a PUB drops them, and the proxy waits for a PUSH, DEALER or
+    /// PAIR.
+    #[must_use]
+    pub fn with_capture(mut self, capture: impl Into<ProxyEnd>) -> SocketProxy {
+        self.capture = Some(capture.into());
+        self
+    }
+
+    /// Steers the proxy from elsewhere.
+    pub fn handle(&self) -> ProxyHandle {
+        ProxyHandle::new(Arc::clone(&self.shared))
+    }
+
+    /// Passes messages on until the proxy is [terminated](ProxyHandle::terminate).
+    ///
+    /// The sockets stay open afterwards, until the proxy is [closed](SocketProxy::close) or dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: no message is lost, and the proxy can run again.
+    pub async fn run(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut orders = shared.orders.subscribe();
+        loop {
+            let order = *orders.borrow_and_update();
+            match order {
+                Order::Run => {}
+                Order::Pause => {
+                    let _the_sender_is_shared = orders.changed().await;
+                    continue;
+                }
+                Order::Terminate => return,
+            }
+            tokio::select! {
+                biased;
+                _the_sender_is_shared = orders.changed() => {}
+                () = poll_fn(|cx| self.poll_turn(cx)) => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Closes all sockets of the proxy: sends what is queued, for as long as each lingers, and waits for that.
+    ///
+    /// Messages that have not been received yet are lost.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the sockets go on closing in the background.
+    pub async fn close(self) {
+        let SocketProxy { frontend, backend, capture, .. } = self;
+        let capture = async {
+            if let Some(capture) = capture {
+                capture.close().await;
+            }
+        };
+        tokio::join!(frontend.close(), backend.close(), capture);
+    }
+
+    /// Passes messages on, both ways in turns, until that is enough for now.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let SocketProxy { frontend, backend, capture, in_hand: [forth, back], shared } = self;
+        let mut passed = 0;
+        while passed < TURN {
+            let ways = [
+                poll_pass(
+                    [frontend, backend],
+                    capture.as_mut(),
+                    forth,
+                    [&shared.frontend, &shared.backend],
+                    cx,
+                ),
+                poll_pass(
+                    [backend, frontend],
+                    capture.as_mut(),
+                    back,
+                    [&shared.backend, &shared.frontend],
+                    cx,
+                ),
+            ];
+            if ways.iter().all(Poll::is_pending) {
+                return Poll::Pending;
+            }
+            passed += ways
+                .into_iter()
+                .map(|way| if let Poll::Ready(bytes) = way { bytes + MESSAGE } else { 0 })
+                .sum::<usize>();
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Passes one message on, and tells how many bytes it has.
+fn poll_pass(
+    [from, to]: [&mut ProxyEnd; 2],
+    mut capture: Option<&mut ProxyEnd>,
+    in_hand: &mut Option<InHand>,
+    [from_counters, to_counters]: [&Counters; 2],
+    cx: &mut Context<'_>,
+) -> Poll<usize> {
+    if in_hand.is_none() {
+        ready!(to.poll_room(cx));
+        if let Some(capture) = &mut capture {
+            ready!(capture.poll_room(cx));
+        }
+        let message = ready!(from.poll_recv(cx));
+        from_counters.received(&message);
+        *in_hand = Some(InHand { message, captured: false });
+    }
+    let Some(InHand { message, captured }) = in_hand else { return Poll::Pending };
+    if let Some(capture) = capture.filter(|_| !*captured) {
+        let _dropped = ready!(capture.poll_send(message, cx));
+        *captured = true;
+    }
+    let sent = ready!(to.poll_send(message, cx));
+    to_counters.passed(message, sent);
+    let bytes = message.byte_count();
+    *in_hand = None;
+    Poll::Ready(bytes)
+}
