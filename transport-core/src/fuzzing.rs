@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use crate::address::Address;
+use crate::batch::Batch;
 use crate::claims::Claims;
 use crate::evidence::{Evidence, Protection};
 use crate::framing::zmtp::Zmtp;
@@ -164,7 +165,7 @@ impl AccountStore for AnyUser {
     }
 }
 
-/// No bytes panic; cutting them, taking many at once and lending give the same messages; encoding what was decoded and
+/// No bytes panic; cutting them, lending and taking whole batches give the same messages; encoding what was decoded and
 /// decoding it again does too.
 pub fn zmtp_decoder(bytes: &[u8]) {
     let Some((&choice, bytes)) = bytes.split_first() else {
@@ -184,6 +185,7 @@ pub fn zmtp_decoder(bytes: &[u8]) {
         }
     };
     assert_eq!((&lent, &error), (&whole.0, &whole.1));
+    assert_eq!(decode_batches(&[&bytes[..cut], &bytes[cut..]], 1 + usize::from(choice & 7)), whole);
 
     let mut out = WriteBuffer::new();
     for message in &lent {
@@ -203,6 +205,29 @@ fn decode(pieces: &[&[u8]]) -> (Vec<Message>, Option<String>) {
                 Ok(Some(Event::Message(message))) => messages.push(message),
                 Ok(Some(_)) => {}
                 Ok(None) => break,
+                Err(error) => return (messages, Some(error.to_string())),
+            }
+        }
+    }
+    (messages, None)
+}
+
+/// As `decode`, in batches of up to `max` messages.
+fn decode_batches(pieces: &[&[u8]], max: usize) -> (Vec<Message>, Option<String>) {
+    let mut halves = halves();
+    let mut input = BytesMut::new();
+    let mut messages = Vec::new();
+    for piece in pieces {
+        input.extend_from_slice(piece);
+        loop {
+            let mut batch = Batch::new();
+            let decoded = halves.decoder.decode_batch(&mut input, &mut batch, max);
+            let count = batch.len();
+            assert!(count <= max, "{count} messages where {max} were asked for");
+            messages.extend(batch);
+            match decoded {
+                Ok(None) if count == 0 => break,
+                Ok(_) => {}
                 Err(error) => return (messages, Some(error.to_string())),
             }
         }

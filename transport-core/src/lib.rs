@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod batch;
 pub mod call;
 mod claims;
 mod client;
@@ -52,6 +53,7 @@ mod transport;
 mod write_buffer;
 
 pub use address::{Address, AddressError, AddressProblem, Location};
+pub use batch::Batch;
 pub use claims::Claims;
 pub use client::{
     Backoff, BackoffConfig, Client, ClientConfig, ClientEnd, ClientEvent, ClientEvents, ClientHandle,

@@ -141,6 +141,9 @@ pub(crate) struct Headed<'a> {
     pub(crate) rest: MessageRef<'a>,
 }
 
+/// Messages of more parts are not lent but shared.
+pub(crate) const MOST_LENT_PARTS: usize = 8;
+
 impl<'a> MessageRef<'a> {
     /// The same message with parts in front of it, such as the envelope of a request.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Permits to send, and messages that are lent where they lie.
+//! Permits to send, messages that are lent where they lie, and batches.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 use std::time::Duration;
@@ -111,6 +111,59 @@ async fn messages_are_lent_in_order_with_all_their_parts() {
     let (closed, end) = tokio::join!(client.close(), end);
     closed.unwrap();
     assert_eq!(end.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn batches_have_the_messages_in_order_between_other_ways_to_receive() {
+    let (mut client, server) = pair(Limits::default()).await;
+    let sent: Vec<Message> = (0..2000u32)
+        .map(|number| match number % 5 {
+            0 => vec![7; 40_000].into(),
+            1 => [number.to_be_bytes().to_vec(), vec![], vec![8; 20_000]].into_iter().collect(),
+            _ => number.to_be_bytes().to_vec().into(),
+        })
+        .collect();
+    let (_sender, mut receiver) = server.split();
+    let mut received = Vec::new();
+    let sending = async {
+        for message in &sent {
+            client.feed(message).await.unwrap();
+        }
+        client.flush().await.unwrap();
+    };
+    let receiving = async {
+        while received.len() < sent.len() {
+            let batch = receiver.recv_batch(7).await.unwrap();
+            assert!((1..=7).contains(&batch.len()));
+            batch.lend_each(|message| received.push(message.to_message()));
+            if received.len() < sent.len() {
+                received.push(receiver.recv().await.unwrap().unwrap());
+            }
+            if received.len() < sent.len() {
+                received.extend(receiver.recv_batch(1).await.unwrap());
+            }
+        }
+    };
+    tokio::time::timeout(NET, async { tokio::join!(sending, receiving) }).await.unwrap();
+    assert!(received == sent, "in order and with all their parts");
+    assert!(receiver.recv_batch(0).await.unwrap().is_empty());
+    let (closed, end) = tokio::join!(client.close(), receiver.recv_batch(7));
+    closed.unwrap();
+    assert!(end.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_error_behind_a_batch_comes_after_it() {
+    let (client, server) = pair(Limits::default()).await;
+    let (mut stream, _) = client.into_stream().unwrap();
+    let bytes = b"\x00\x01a\x00\x01b\x04\x05\x04PING";
+    tokio::io::AsyncWriteExt::write_all(&mut stream, bytes).await.unwrap();
+    let (_sender, mut receiver) = server.split();
+    let batch = receiver.recv_batch(10).await.unwrap();
+    assert_eq!(batch.collect::<Vec<_>>(), [Message::from("a"), Message::from("b")]);
+    let error = receiver.recv_batch(10).await.unwrap_err();
+    assert!(matches!(error, RecvError::Framing(FramingError::Malformed { .. })), "{error}");
+    assert!(receiver.recv_batch(10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

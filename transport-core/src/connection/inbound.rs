@@ -15,6 +15,7 @@ use super::arriving::Arriving;
 use super::closed::CloseReason;
 use super::error::{Cut, RecvError};
 use super::life::Life;
+use crate::batch::Batch;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
 use crate::message::{Message, MessageRef};
 
@@ -197,6 +198,24 @@ impl Inbound {
         self.poll_batch(link, cx, |decoder, input, _link, count| {
             let decoded = decoder.decode_many(input, messages, max - *count);
             *count = messages.len() - before;
+            decoded
+        })
+    }
+
+    /// Fills an empty batch.
+    pub(super) fn poll_recv_batch<L: Link>(
+        &mut self,
+        link: &mut L,
+        batch: &mut Batch,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<usize, RecvError>> {
+        if self.arriving.is_some() {
+            return self.poll_one_by_one(link, cx, max, &mut |message, _link| batch.push(message));
+        }
+        self.poll_batch(link, cx, |decoder, input, _link, count| {
+            let decoded = decoder.decode_batch(input, batch, max - *count);
+            *count = batch.len();
             decoded
         })
     }

@@ -7,7 +7,7 @@ use transport_core::framing::zmtp::{SocketType, Zmtp};
 use transport_core::framing::{Control, Event, Framing, FramingFactory as _, Role, Seal, Sealed};
 use transport_core::mechanism::{Context, Mechanism as _, Outcome, Step};
 use transport_core::{
-    Evidence, FramingError, Limits, Message, Proof, Protection, Refusal, Token, WriteBuffer,
+    Batch, Evidence, FramingError, Limits, Message, Proof, Protection, Refusal, Token, WriteBuffer,
 };
 use zeroize::Zeroizing;
 
@@ -147,7 +147,7 @@ fn a_gap_in_the_numbers_is_accepted_and_a_number_that_comes_twice_is_not() {
     let mut halves = framing.into_halves(Some(seal), &limits, Instant::now()).unwrap();
     // Behind the greeting, HELLO and INITIATE.
     let mut input = BytesMut::from(&sent(OK, "C>S ")[GREETING + 202 + 9 + 0x127..]);
-    let mut lent = input.clone();
+    let arrived = input.clone();
 
     let mut texts = Vec::new();
     let end = loop {
@@ -160,17 +160,34 @@ fn a_gap_in_the_numbers_is_accepted_and_a_number_that_comes_twice_is_not() {
     assert_eq!(texts.len(), 3, "{texts:?}");
     assert!(matches!(end, Err(FramingError::Seal { .. })), "{end:?}");
 
-    // The same when messages are lent where they lie.
-    let session = SharedKey::new(&public(OK, "opened: S'"), &secret(OK, "client transient secret")).unwrap();
-    let framing = Zmtp::new().framing(Role::Server, &["CURVE"], &limits);
-    let seal = seal::seal(session, Role::Server, 1, 2);
-    let mut halves = framing.into_halves(Some(seal), &limits, Instant::now()).unwrap();
-    let mut again = Vec::new();
+    // The same when messages are lent where they lie, and in batches.
+    let halves = || {
+        let session =
+            SharedKey::new(&public(OK, "opened: S'"), &secret(OK, "client transient secret")).unwrap();
+        let framing = Zmtp::new().framing(Role::Server, &["CURVE"], &limits);
+        framing.into_halves(Some(seal::seal(session, Role::Server, 1, 2)), &limits, Instant::now()).unwrap()
+    };
+    let (mut lending, mut again) = (halves(), Vec::new());
+    let mut input = arrived.clone();
     let end = loop {
         let visit =
             &mut |message: transport_core::MessageRef<'_>| again.push(format!("{:?}", message.to_message()));
-        match halves.decoder.decode_each(&mut lent, visit) {
+        match lending.decoder.decode_each(&mut input, visit) {
             Ok(Some(Event::Control(_))) => {}
+            other => break other,
+        }
+    };
+    assert_eq!(again, texts);
+    assert!(matches!(end, Err(FramingError::Seal { .. })), "{end:?}");
+
+    let (mut batching, mut again) = (halves(), Vec::new());
+    let mut input = arrived;
+    let end = loop {
+        let mut batch = Batch::new();
+        let decoded = batching.decoder.decode_batch(&mut input, &mut batch, 10);
+        again.extend(batch.map(|message| format!("{message:?}")));
+        match decoded {
+            Ok(Some(Event::Control(_)) | None) if again.len() <= 3 => {}
             other => break other,
         }
     };

@@ -7,9 +7,10 @@ use super::command;
 use super::frame::{COMMAND, Header, MORE};
 use super::heartbeat::Heartbeat;
 use super::sealed::{OpenedFrame, SealedFrames};
+use crate::batch::{Batch, Place};
 use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
 use crate::limits::{Limits, PART_OVERHEAD};
-use crate::message::{Lent, Message, MessageRef};
+use crate::message::{Lent, MOST_LENT_PARTS, Message, MessageRef};
 use crate::write_buffer::SHARE_FROM;
 
 use std::time::Instant;
@@ -201,6 +202,65 @@ impl ZmtpDecoder {
         None
     }
 
+    /// Where the parts of the whole messages at the front of `input` lie, up to `max` of them: how many bytes they take, the
+    /// places, and how many messages they are. It stops at a command.
+    fn find_messages(&self, input: &[u8], max: usize) -> (usize, Vec<Place>, usize) {
+        let (mut end, mut messages, mut whole) = (0, 0, 0);
+        let mut places = Vec::new();
+        if !self.parts.is_empty() {
+            return (end, places, messages);
+        }
+        let mut at = 0;
+        let mut taken = Taken::default();
+        while let Some(header) = Header::read(&input[at..]).filter(|_| messages < max) {
+            let next = at + frame_length(header);
+            if header.flags & COMMAND != 0 || next > input.len() {
+                break;
+            }
+            let more = header.flags & MORE != 0;
+            let Ok(sum) = taken.add(header.body, &self.limits) else {
+                break; // the caller finds it again
+            };
+            let Some(place) = Place::new(at + header.length..next, more) else {
+                break;
+            };
+            if at == 0 {
+                places.reserve(max.min(input.len() / next).clamp(1, MOST_PLACES));
+            }
+            places.push(place);
+            at = next;
+            if more {
+                taken = sum;
+            } else {
+                taken = Taken::default();
+                (end, whole) = (at, places.len());
+                messages += 1;
+            }
+        }
+        places.truncate(whole);
+        (end, places, messages)
+    }
+
+    /// Decodes frames at the front of `input`, each as a chunk of its own, until an event is complete.
+    fn decode_front(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
+        while let Some(header) = Header::read(input) {
+            let taken = self.check(header)?;
+            let frame = frame_length(header);
+            if input.len() < frame {
+                break;
+            }
+            self.scanned = taken;
+            self.chunk = input.split_to(frame).freeze();
+            self.at = frame;
+            let event = self.uncommon_frame(header.flags, self.chunk.slice(header.length..))?;
+            self.let_go_of_chunk();
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
     /// A frame of a multipart message, or a command.
     fn uncommon_frame(&mut self, flags: u8, body: Bytes) -> Result<Option<Event>, FramingError> {
         if flags & COMMAND != 0 { self.command(&body) } else { Ok(self.part(flags & MORE != 0, body)) }
@@ -249,9 +309,53 @@ impl ZmtpDecoder {
         Ok(None)
     }
 
+    /// Opens frames of `input` where they lie and adds those that are whole messages to `batch`, up to `max`; stops at any
+    /// other, whose event is returned.
+    fn batch_sealed(
+        &mut self,
+        input: &mut BytesMut,
+        batch: &mut Batch,
+        max: usize,
+    ) -> Result<Option<Event>, FramingError> {
+        let mut places = Vec::new();
+        let mut at = 0;
+        let mut stopped_at = Ok(None);
+        while places.len() < max {
+            let frame = match self.open_front(&mut input[at..]) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(error) => {
+                    stopped_at = Err(error);
+                    break;
+                }
+            };
+            let content = at + frame.content.start..at + frame.content.end;
+            let whole = !frame.more && !frame.is_command && self.parts.is_empty();
+            match Place::new(content, false).filter(|_| whole) {
+                Some(place) => places.push(place),
+                None => {
+                    stopped_at = Ok(Some(frame));
+                    break;
+                }
+            }
+            at += frame.length;
+        }
+        if !places.is_empty() {
+            let messages = places.len();
+            batch.fill(input.split_to(at).freeze(), places, messages);
+        }
+        match stopped_at? {
+            Some(frame) => {
+                let content = input.split_to(frame.length).freeze().slice(frame.content);
+                self.opened_frame(frame.more, frame.is_command, content)
+            }
+            None => Ok(None),
+        }
+    }
+
     /// Opens the frame at the front of `input`, within the limits of its message.
     #[inline]
-    fn open_front(&mut self, input: &mut BytesMut) -> Result<Option<OpenedFrame>, FramingError> {
+    fn open_front(&mut self, input: &mut [u8]) -> Result<Option<OpenedFrame>, FramingError> {
         let Some(sealed) = &mut self.sealed else { return Ok(None) };
         let Some(frame) = sealed.open_front(input)? else { return Ok(None) };
         if !frame.is_command {
@@ -334,26 +438,40 @@ impl MessageDecoder for ZmtpDecoder {
         loop {
             let lent = self.lend_messages(input, visit);
             input.advance(lent);
-            let Some(header) = Header::read(input) else {
-                return Ok(None);
-            };
-            let taken = self.check(header)?;
-            let frame = frame_length(header);
-            if input.len() < frame {
-                return Ok(None);
-            }
-            self.scanned = taken;
-            // As a chunk of its own.
-            self.chunk = input.split_to(frame).freeze();
-            self.at = frame;
-            let event = self.uncommon_frame(header.flags, self.chunk.slice(header.length..))?;
-            self.let_go_of_chunk();
-            match event {
+            match self.decode_front(input)? {
                 Some(Event::Message(message)) => visit((&message).into()),
-                None => {}
                 other => return Ok(other),
             }
         }
+    }
+
+    /// Only whole messages are taken from `input`, and only noted down.
+    fn decode_batch(
+        &mut self,
+        input: &mut BytesMut,
+        batch: &mut Batch,
+        max: usize,
+    ) -> Result<Option<Event>, FramingError> {
+        if !batch.is_empty() {
+            return Ok(None);
+        }
+        let mut event = self.next_in_chunk()?;
+        if event.is_none() && self.sealed.is_some() {
+            event = self.batch_sealed(input, batch, max)?;
+        } else if event.is_none() {
+            self.let_go_of_chunk();
+            let (end, places, messages) = self.find_messages(input, max);
+            if messages > 0 {
+                batch.fill(input.split_to(end).freeze(), places, messages);
+                return Ok(None);
+            }
+            event = self.decode_front(input)?;
+        }
+        match event {
+            Some(Event::Message(message)) => batch.push(message),
+            other => return Ok(other),
+        }
+        Ok(None)
     }
 
     fn is_mid_message(&self, input: &BytesMut) -> bool {
@@ -425,8 +543,8 @@ const COMMAND_LIMIT: usize = 64 << 10;
 /// Parts from this size on are worth the memory that they lie in.
 const SMALL_PART: usize = 4 << 10;
 
-/// Messages of more parts are not lent but shared.
-const MOST_LENT_PARTS: usize = 8;
+/// So many places are made room for at once: more than fit a read of messages of a line.
+const MOST_PLACES: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -439,6 +557,10 @@ mod tests {
     fn decoder(message: usize, parts: usize) -> ZmtpDecoder {
         let limits = Limits::default().with_message(message).with_parts(parts);
         ZmtpDecoder::new(&limits, None, true, Instant::now())
+    }
+
+    fn text(event: Event) -> String {
+        format!("{event:?}")
     }
 
     fn decode_all(decoder: &mut ZmtpDecoder, bytes: &[u8]) -> Result<Vec<Message>, FramingError> {
@@ -620,6 +742,57 @@ mod tests {
                 }
             }
             prop_assert_eq!(lent, expected);
+            prop_assert_eq!(failed, end);
+        }
+
+        #[test]
+        fn batches_give_the_same_messages_as_decoding(
+            bytes in proptest::collection::vec(prop_oneof![0u8..8, Just(4), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(1usize..40, 1..10),
+            max in 1usize..5,
+            one_by_one in 0usize..3,
+        ) {
+            let mut plain = decoder(1000, 4);
+            let mut expected = Vec::new();
+            let mut input = BytesMut::from(&bytes[..]);
+            let end = loop {
+                match plain.decode(&mut input) {
+                    Ok(Some(event)) => expected.push(text(event)),
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            let mut batching = decoder(1000, 4);
+            let (mut events, mut failed) = (Vec::new(), None);
+            let (mut input, mut rest) = (BytesMut::new(), &bytes[..]);
+            for cut in cuts.into_iter().cycle() {
+                let (now, later) = rest.split_at(cut.min(rest.len()));
+                input.extend_from_slice(now);
+                rest = later;
+                // Some are decoded one by one before.
+                for _ in 0..one_by_one {
+                    match batching.decode(&mut input) {
+                        Ok(event) => events.extend(event.map(text)),
+                        Err(error) => failed = failed.or(Some(error)),
+                    }
+                }
+                while failed.is_none() {
+                    let mut batch = Batch::new();
+                    let decoded = batching.decode_batch(&mut input, &mut batch, max);
+                    let count = batch.len();
+                    prop_assert!(count <= max);
+                    events.extend(batch.map(|message| text(Event::Message(message))));
+                    match decoded {
+                        Ok(None) if count == 0 => break,
+                        Ok(event) => events.extend(event.map(text)),
+                        Err(error) => failed = Some(error),
+                    }
+                }
+                if rest.is_empty() || failed.is_some() {
+                    break;
+                }
+            }
+            prop_assert_eq!(events, expected);
             prop_assert_eq!(failed, end);
         }
 

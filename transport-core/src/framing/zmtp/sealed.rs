@@ -1,7 +1,5 @@
 //! Sealed frames: taken off the input and opened where they lie.
 
-use bytes::BytesMut;
-
 use super::frame::{Header, MORE};
 use crate::framing::{FramingError, Opener};
 
@@ -26,11 +24,11 @@ impl SealedFrames {
         SealedFrames { opener, limit: message_limit.saturating_add(OVERHEAD) }
     }
 
-    /// Opens the frame at the front of `input`, which the caller then takes off; `None` when it is not complete.
+    /// Opens the frame at the front of `input`, where the caller then goes on behind it; `None` when it is not complete.
     ///
     /// What the frame says of itself outside of its seal is not believed: a part of a message is marked inside.
     #[inline]
-    pub(super) fn open_front(&mut self, input: &mut BytesMut) -> Result<Option<OpenedFrame>, FramingError> {
+    pub(super) fn open_front(&mut self, input: &mut [u8]) -> Result<Option<OpenedFrame>, FramingError> {
         let Some(header) = Header::read(input) else {
             return Ok(None);
         };
