@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use transport_core::{Broadcast, Message, MessageRef, SendError, WriteBuffer};
+use transport_core::{Batch, Broadcast, MessageRef, SendError, WriteBuffer};
 
 use crate::engine::{Hub, Pattern};
 use crate::events::Rejection;
@@ -69,12 +69,12 @@ impl Subscribers {
 
 impl State {
     /// Follows a subscription of a peer; true when the application shall see it.
-    fn follow(&mut self, peer: &Peer, message: &Bytes, all_shown: bool) -> Result<bool, Rejection> {
+    fn follow(&mut self, peer: &Peer, message: &[u8], all_shown: bool) -> Result<bool, Rejection> {
         let Some(&place) = self.places.get(peer) else { return Ok(false) };
         let Some(subscriber) = &mut self.peers[place] else { return Ok(false) };
-        let topic = message.slice(1..);
-        if message[0] == SUBSCRIBE {
-            if subscriber.topics.contains(&topic) {
+        let Some((&kind, topic)) = message.split_first() else { return Ok(false) };
+        if kind == SUBSCRIBE {
+            if subscriber.topics.contains(topic) {
                 return Ok(all_shown);
             }
             if subscriber.topics.len() >= MOST_TOPICS || subscriber.bytes + topic.len() > MOST_TOPIC_BYTES {
@@ -82,13 +82,12 @@ impl State {
             }
             subscriber.bytes += topic.len();
             // A copy: it must not keep the buffer alive that it came in.
-            let topic = Bytes::copy_from_slice(&topic);
-            let first = self.topics.insert(&topic, place);
-            subscriber.topics.insert(topic);
+            subscriber.topics.insert(Bytes::copy_from_slice(topic));
+            let first = self.topics.insert(topic, place);
             Ok(first || all_shown)
-        } else if subscriber.topics.remove(&topic) {
+        } else if subscriber.topics.remove(topic) {
             subscriber.bytes -= topic.len();
-            Ok(self.topics.remove(&topic, place) || all_shown)
+            Ok(self.topics.remove(topic, place) || all_shown)
         } else {
             // As libzmq: a proxy behind this socket may know it.
             Ok(true)
@@ -110,12 +109,12 @@ impl Pattern for Subscribers {
         Ok(())
     }
 
-    fn arrived(&self, peer: &Peer, messages: &mut Vec<Message>) -> Result<(), Rejection> {
+    fn arrived(&self, peer: &Peer, batch: &mut Batch) -> Result<(), Rejection> {
         let all_shown = self.all_shown.load(Ordering::Relaxed);
         let mut rejection = None;
         {
             let mut state = self.lock();
-            messages.retain(|message| {
+            batch.retain(|message| {
                 let mut shown = self.shown;
                 for part in message.parts() {
                     if matches!(part.first(), Some(&(SUBSCRIBE | CANCEL))) {
@@ -133,13 +132,13 @@ impl Pattern for Subscribers {
     }
 
     /// The application is told as if the peer had taken its subscriptions back: a proxy passes that on.
-    fn left(&self, peer: &Peer) -> Vec<Message> {
+    fn left(&self, peer: &Peer) -> Batch {
         let all_shown = self.all_shown.load(Ordering::Relaxed);
         let state = &mut *self.lock();
-        let Some(place) = state.places.remove(peer) else { return Vec::new() };
-        let Some(subscriber) = state.peers[place].take() else { return Vec::new() };
+        let Some(place) = state.places.remove(peer) else { return Batch::new() };
+        let Some(subscriber) = state.peers[place].take() else { return Batch::new() };
         state.free.push(place);
-        let mut taken_back = Vec::new();
+        let mut taken_back = Batch::new();
         for topic in &subscriber.topics {
             let last = state.topics.remove(topic, place);
             if self.shown && (last || all_shown) {

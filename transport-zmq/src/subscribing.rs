@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use transport_core::{Message, MessageRef};
+use transport_core::{Batch, Message, MessageRef};
 
 use crate::engine::Pattern;
 use crate::events::Rejection;
-use crate::logic::subscriptions::{CANCEL, SUBSCRIBE, Subscriptions, message};
+use crate::logic::subscriptions::{CANCEL, SUBSCRIBE, message};
 use crate::peer::Peer;
 
 /// The topics that this socket has subscribed to.
@@ -22,40 +22,41 @@ pub(crate) struct Wanted {
 struct State {
     /// How often each topic was subscribed to.
     counts: BTreeMap<Bytes, usize>,
-    topics: Subscriptions<()>,
     /// Who is told.
     peers: Vec<Peer>,
 }
 
 impl Default for Wanted {
     fn default() -> Wanted {
-        let state = State { counts: BTreeMap::new(), topics: Subscriptions::new(), peers: Vec::new() };
+        let state = State { counts: BTreeMap::new(), peers: Vec::new() };
         Wanted { state: Mutex::new(state) }
     }
 }
 
 impl Wanted {
-    pub(crate) fn subscribe(&self, topic: &[u8]) {
+    /// True when there was no such subscription.
+    pub(crate) fn subscribe(&self, topic: &[u8]) -> bool {
         let state = &mut *self.lock();
         let count = state.counts.entry(Bytes::copy_from_slice(topic)).or_default();
         *count += 1;
-        if *count == 1 {
-            state.topics.insert(topic, ());
+        let first = *count == 1;
+        if first {
             state.tell_all(&message(SUBSCRIBE, topic));
         }
+        first
     }
 
-    /// False when there was no such subscription.
-    pub(crate) fn unsubscribe(&self, topic: &[u8]) -> bool {
+    /// How many subscriptions to this topic are left; `None` when there was none.
+    pub(crate) fn unsubscribe(&self, topic: &[u8]) -> Option<usize> {
         let state = &mut *self.lock();
-        let Some(count) = state.counts.get_mut(topic) else { return false };
+        let count = state.counts.get_mut(topic)?;
         *count -= 1;
-        if *count == 0 {
+        let left = *count;
+        if left == 0 {
             state.counts.remove(topic);
-            state.topics.remove(topic, ());
             state.tell_all(&message(CANCEL, topic));
         }
-        true
+        Some(left)
     }
 
     /// Sends what an XSUB's application sends: each subscription counts once.
@@ -77,12 +78,6 @@ impl Wanted {
     /// Whether each peer has room to be told something.
     pub(crate) fn has_room(&self) -> bool {
         self.lock().peers.iter().all(|peer| peer.has_room())
-    }
-
-    /// Whether a message was subscribed to.
-    #[inline]
-    pub(crate) fn matches(&self, message: &Message) -> bool {
-        self.lock().topics.matches(&message[0])
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -111,8 +106,8 @@ impl Pattern for Wanted {
         Ok(())
     }
 
-    fn left(&self, peer: &Peer) -> Vec<Message> {
+    fn left(&self, peer: &Peer) -> Batch {
         self.lock().peers.retain(|other| other != peer);
-        Vec::new()
+        Batch::new()
     }
 }

@@ -91,6 +91,73 @@ async fn work_is_spread_in_turns_and_taken_in_turns() {
 }
 
 #[tokio::test]
+async fn messages_are_lent_in_order_with_their_sender_whatever_their_size() {
+    let places = Places::new();
+    for place in places.all() {
+        let mut push = PushSocket::new(&places.transports, config());
+        let mut pull = PullSocket::new(&places.transports, config());
+        push.connect(pull.bind(&place).await.unwrap()).unwrap();
+        let sent: Vec<Message> = (0..3000u32)
+            .map(|number| match number % 100 {
+                0 => vec![7; 300_000].into(),
+                1 => [number.to_be_bytes().to_vec(), vec![], vec![8; 20_000]].into_iter().collect(),
+                _ => number.to_be_bytes().to_vec().into(),
+            })
+            .collect();
+        let receiving = async {
+            let mut received = Vec::new();
+            while received.len() < sent.len() {
+                // Between other ways to receive.
+                let (first, sender) = pull.recv_from().await;
+                received.push(first);
+                let before = received.len();
+                if before < sent.len() {
+                    let count = pull
+                        .recv_each(|message, peer| {
+                            assert_eq!(*peer, sender);
+                            received.push(message.to_message());
+                        })
+                        .await;
+                    assert_eq!(received.len(), before + count);
+                }
+            }
+            received
+        };
+        let (sending, received) = within(async { tokio::join!(push.send_many(&sent), receiving) }).await;
+        sending.unwrap();
+        assert!(received == sent, "in order and with all their parts, over {place}");
+    }
+}
+
+#[tokio::test]
+async fn peers_take_turns_by_batches_when_messages_are_lent() {
+    let places = Places::new();
+    let mut pull = PullSocket::new(&places.transports, config());
+    let address = pull.bind("inproc://turns").await.unwrap();
+    let mut events = pull.events();
+    let mut pushes = Vec::new();
+    for _ in 0..3 {
+        let push = PushSocket::new(&places.transports, config());
+        push.connect(&address).unwrap();
+        pushes.push(push);
+    }
+    connected(&mut events, 3).await;
+    for push in &mut pushes {
+        // Far more than one batch.
+        push.send_many(&vec![Message::from(vec![0; 64]); 900]).await.unwrap();
+    }
+    let mut turns = Vec::new();
+    let mut left = 3 * 900;
+    while left > 0 {
+        let mut sender = None;
+        left -= within(pull.recv_each(|_, peer| sender = Some(peer.clone()))).await;
+        turns.push(sender.unwrap());
+    }
+    let first_three = &turns[..3];
+    assert!(first_three.iter().all(|peer| first_three.iter().filter(|other| *other == peer).count() == 1));
+}
+
+#[tokio::test]
 async fn a_full_puller_makes_the_pusher_wait_and_nothing_is_lost() {
     let places = Places::new();
     for place in places.all() {

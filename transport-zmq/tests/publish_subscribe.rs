@@ -42,6 +42,30 @@ async fn a_subscriber_gets_what_begins_with_its_topics_over_every_transport() {
 }
 
 #[tokio::test]
+async fn a_subscriber_is_lent_only_what_begins_with_its_topics() {
+    let places = Places::new();
+    let mut publisher = PubSocket::new(&places.transports, config());
+    let address = publisher.bind("inproc://lent").await.unwrap();
+    let mut subscriber = SubSocket::new(&places.transports, config());
+    subscriber.subscribe("a");
+    subscriber.subscribe("b");
+    subscriber.connect(&address).unwrap();
+    within(publisher.subscribed("b")).await;
+    subscriber.unsubscribe("b");
+    // The publisher may not know yet: the subscriber looks too.
+    for text in ["b1", "a1", "b2", "a2"] {
+        publisher.send(text).await.unwrap();
+    }
+    let mut texts = Vec::new();
+    while texts.len() < 2 {
+        let before = texts.len();
+        let lent = subscriber.recv_each(|message, _| texts.push(message.to_message()));
+        assert_eq!(within(lent).await, texts.len() - before);
+    }
+    assert_eq!(texts, [Message::from("a1"), Message::from("a2")]);
+}
+
+#[tokio::test]
 async fn a_topic_is_taken_back_as_often_as_it_was_subscribed_to() {
     let places = Places::new();
     let mut publisher = XPubSocket::new(&places.transports, config());

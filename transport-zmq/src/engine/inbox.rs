@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
-use transport_core::Message;
+use transport_core::{Batch, Message, MessageRef};
 
 use super::gate::Taken;
 use super::hub::Hub;
@@ -17,29 +17,28 @@ use crate::peer::Peer;
 /// Where the peers' tasks put what they have read.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    batches: Mutex<Vec<Batch>>,
+    batches: Mutex<Vec<Arrived>>,
     /// Whether `batches` may have something: looked at without the lock.
     arrived: AtomicBool,
     receiver: AtomicWaker,
 }
 
-struct Batch {
+struct Arrived {
     peer: Peer,
-    messages: Vec<Message>,
+    batch: Batch,
     taken: Taken,
 }
 
 impl Inbox {
     /// Adds what has been read of a peer.
-    pub(super) fn push(&self, peer: &Peer, messages: Vec<Message>, conflate: bool) {
-        let bytes = messages.iter().map(Message::byte_count).sum();
-        let taken = peer.gate().take(messages.len(), bytes);
+    pub(super) fn push(&self, peer: &Peer, batch: Batch, conflate: bool) {
+        let taken = peer.gate().take(batch.len(), batch.byte_count());
         {
             let mut batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
             if conflate {
-                batches.retain(|batch| batch.peer != *peer);
+                batches.retain(|arrived| arrived.peer != *peer);
             }
-            batches.push(Batch { peer: peer.clone(), messages, taken });
+            batches.push(Arrived { peer: peer.clone(), batch, taken });
         }
         self.arrived.store(true, Ordering::Release);
         self.receiver.wake();
@@ -54,7 +53,7 @@ impl Inbox {
 /// The application's end: takes batches out and hands out messages in turns.
 pub(crate) struct Incoming {
     hub: Arc<Hub>,
-    queue: FairQueue<Peer, Message, Taken>,
+    queue: FairQueue<Peer, Batch, Taken>,
     spin: Spin,
 }
 
@@ -67,24 +66,13 @@ impl Incoming {
     /// The next message.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
-        if let Some(message) = self.try_recv() {
-            self.spin.end();
-            return Poll::Ready(message);
-        }
-        if self.spin.again(cx) {
-            return Poll::Pending;
-        }
-        self.hub.inbox.receiver.register(cx.waker());
-        // It may have come before the waker was there.
-        self.try_recv().map_or(Poll::Pending, Poll::Ready)
+        self.poll_take(cx, Incoming::try_recv)
     }
 
     /// The next message, if one has arrived.
     #[inline]
     pub(crate) fn try_recv(&mut self) -> Option<Message> {
-        if self.hub.inbox.arrived.load(Ordering::Acquire) {
-            self.fetch();
-        }
+        self.fetch_arrived();
         self.queue.pop()
     }
 
@@ -109,6 +97,21 @@ impl Incoming {
         1 + self.queue.pop_many(messages, max - 1)
     }
 
+    /// Lends the messages of one peer that have arrived together; waits for the first one, and tells how many they were.
+    /// Cancel-safe.
+    pub(crate) async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>, &Peer)) -> usize {
+        tokio::task::coop::consume_budget().await;
+        let take = |incoming: &mut Incoming| {
+            incoming.fetch_arrived();
+            incoming.queue.pop_batch()
+        };
+        // The guard goes after the messages: their room is free when they are.
+        let (batch, _taken) = poll_fn(|cx| self.poll_take(cx, take)).await;
+        let peer = self.queue.last_owner().expect("a batch was handed out");
+        batch.lend_each(|message| visit(message, peer));
+        batch.len()
+    }
+
     /// The peer that the last message came from.
     ///
     /// # Panics
@@ -118,17 +121,38 @@ impl Incoming {
         self.queue.last_owner().expect("a message was received").clone()
     }
 
+    #[inline]
+    fn poll_take<T>(&mut self, cx: &mut Context<'_>, take: impl Fn(&mut Incoming) -> Option<T>) -> Poll<T> {
+        if let Some(taken) = take(self) {
+            self.spin.end();
+            return Poll::Ready(taken);
+        }
+        if self.spin.again(cx) {
+            return Poll::Pending;
+        }
+        self.hub.inbox.receiver.register(cx.waker());
+        // It may have come before the waker was there.
+        take(self).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    #[inline]
+    fn fetch_arrived(&mut self) {
+        if self.hub.inbox.arrived.load(Ordering::Acquire) {
+            self.fetch();
+        }
+    }
+
     #[cold]
     fn fetch(&mut self) {
         let inbox = &self.hub.inbox;
         // In this order: what comes in between is looked for once more.
         inbox.arrived.store(false, Ordering::Release);
         let batches = std::mem::take(&mut *inbox.batches.lock().unwrap_or_else(PoisonError::into_inner));
-        for Batch { peer, messages, taken } in batches {
+        for Arrived { peer, batch, taken } in batches {
             if self.hub.config.conflate {
-                self.queue.replace(peer, messages, taken);
+                self.queue.replace(peer, batch, taken);
             } else {
-                self.queue.push(peer, messages, taken);
+                self.queue.push(peer, batch, taken);
             }
         }
     }

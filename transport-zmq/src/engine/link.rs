@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use transport_core::{Address, Connection, Message, Receiver, RecvError};
+use transport_core::{Address, Connection, Receiver, RecvError};
 
 use super::gate::Gate;
 use super::hub::Hub;
@@ -81,20 +81,23 @@ const TURN: usize = 128 << 10;
 async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
     loop {
         peer.gate().opened().await;
-        let mut messages: Vec<Message> = Vec::new();
-        match receiver.recv_many(&mut messages, peer.gate().room().max(1)).await {
-            Ok(0) => return Disconnected::ByPeer,
-            Ok(_) => {}
+        let mut batch = match receiver.recv_batch(peer.gate().room().max(1)).await {
+            Ok(batch) if batch.is_empty() => return Disconnected::ByPeer,
+            Ok(batch) => batch,
             Err(error) => return end(error),
-        }
-        if let Err(rejection) = hub.pattern.arrived(peer, &mut messages) {
+        };
+        if let Err(rejection) = hub.pattern.arrived(peer, &mut batch) {
             return rejection.into();
         }
-        if !messages.is_empty() {
+        if !batch.is_empty() {
             if hub.config.conflate {
-                messages.drain(..messages.len() - 1);
+                let mut left = batch.len();
+                batch.retain(|_| {
+                    left -= 1;
+                    left == 0
+                });
             }
-            hub.inbox.push(peer, messages, hub.config.conflate);
+            hub.inbox.push(peer, batch, hub.config.conflate);
             if peer.gate().held() >= TURN {
                 tokio::task::yield_now().await;
             }

@@ -1,6 +1,6 @@
 //! What differs between the types of sockets, as the links see it.
 
-use transport_core::Message;
+use transport_core::Batch;
 
 use crate::events::Rejection;
 use crate::peer::Peer;
@@ -14,14 +14,14 @@ pub(crate) trait Pattern: Send + Sync {
         Ok(())
     }
 
-    /// Works on messages that have arrived; what is left in `messages` waits for the application.
-    fn arrived(&self, _peer: &Peer, _messages: &mut Vec<Message>) -> Result<(), Rejection> {
+    /// Works on messages that have arrived; what is left of them waits for the application.
+    fn arrived(&self, _peer: &Peer, _batch: &mut Batch) -> Result<(), Rejection> {
         Ok(())
     }
 
     /// A peer that was taken in has gone. What is returned waits for the application, as the last that came from it.
-    fn left(&self, _peer: &Peer) -> Vec<Message> {
-        Vec::new()
+    fn left(&self, _peer: &Peer) -> Batch {
+        Batch::new()
     }
 }
 
@@ -34,8 +34,8 @@ impl Pattern for Open {}
 pub(crate) struct SendOnly;
 
 impl Pattern for SendOnly {
-    fn arrived(&self, _peer: &Peer, messages: &mut Vec<Message>) -> Result<(), Rejection> {
-        messages.clear();
+    fn arrived(&self, _peer: &Peer, batch: &mut Batch) -> Result<(), Rejection> {
+        batch.clear();
         Ok(())
     }
 }

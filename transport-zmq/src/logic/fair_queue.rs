@@ -1,6 +1,7 @@
 //! Messages of several peers, taken in turns (RFC 28/REQREP and others: "fair-queuing").
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::hash::Hash;
 
 /// What has arrived from several owners, handed out one by one in turns.
 ///
@@ -8,96 +9,112 @@ use std::collections::VecDeque;
 /// turns:  [ a: a1 a2 a3 ]  [ b: b1 ]  [ c: c1 c2 ]        pop gives a1 b1 c1 a2 c2 a3
 /// ```
 ///
-/// Messages come in batches, each with a guard that is dropped when the last of the batch has been handed out.
-pub(crate) struct FairQueue<O, T, G> {
-    turns: VecDeque<Turn<O, T, G>>,
+/// Messages come in batches, whose size hints are exact, each with a guard that is dropped when the last of the batch has
+/// been handed out.
+pub(crate) struct FairQueue<O, B, G> {
+    /// Whose turn it is: places in `turns`.
+    order: VecDeque<usize>,
+    turns: Vec<Option<Turn<O, B, G>>>,
+    free: Vec<usize>,
+    places: HashMap<O, usize>,
     last: Last<O>,
 }
 
-struct Turn<O, T, G> {
+struct Turn<O, B, G> {
     owner: O,
-    /// Never empty, and none of them is.
-    batches: VecDeque<Batch<T, G>>,
+    /// Never empty, and none of the others is.
+    batch: Batch<B, G>,
+    others: VecDeque<Batch<B, G>>,
 }
 
-struct Batch<T, G> {
-    items: std::vec::IntoIter<T>,
-    _guard: G,
+struct Batch<B, G> {
+    items: B,
+    left: usize,
+    guard: G,
 }
 
 /// Where the owner of the item that was handed out last is.
 enum Last<O> {
     Nowhere,
-    /// At this place in the turns, where new ones are added behind it.
+    /// At this place in `turns`.
     At(usize),
     Gone(O),
 }
 
-impl<O: PartialEq, T, G> FairQueue<O, T, G> {
-    pub(crate) fn new() -> FairQueue<O, T, G> {
-        FairQueue { turns: VecDeque::new(), last: Last::Nowhere }
+impl<O: Clone + Eq + Hash, B: Iterator, G> FairQueue<O, B, G> {
+    pub(crate) fn new() -> FairQueue<O, B, G> {
+        FairQueue {
+            order: VecDeque::new(),
+            turns: Vec::new(),
+            free: Vec::new(),
+            places: HashMap::new(),
+            last: Last::Nowhere,
+        }
     }
 
     /// Adds what has arrived from `owner`, behind what it has here already.
-    pub(crate) fn push(&mut self, owner: O, items: Vec<T>, guard: G) {
-        if items.is_empty() {
+    pub(crate) fn push(&mut self, owner: O, items: B, guard: G) {
+        let batch = Batch { left: items.size_hint().0, items, guard };
+        if batch.left == 0 {
             return;
         }
-        let batch = Batch { items: items.into_iter(), _guard: guard };
-        match self.turns.iter_mut().find(|turn| turn.owner == owner) {
-            Some(turn) => turn.batches.push_back(batch),
-            None => self.turns.push_back(Turn { owner, batches: VecDeque::from([batch]) }),
+        if let Some(turn) = self.turn_of(&owner) {
+            turn.others.push_back(batch);
+            return;
         }
+        let place = self.free.pop().unwrap_or(self.turns.len());
+        if place == self.turns.len() {
+            self.turns.push(None);
+        }
+        self.places.insert(owner.clone(), place);
+        self.turns[place] = Some(Turn { owner, batch, others: VecDeque::new() });
+        self.order.push_back(place);
     }
 
     /// As `push`, in the place of what `owner` has here.
-    pub(crate) fn replace(&mut self, owner: O, items: Vec<T>, guard: G) {
-        if let Some(turn) = self.turns.iter_mut().find(|turn| turn.owner == owner) {
-            turn.batches.clear();
-            turn.batches.push_back(Batch { items: items.into_iter(), _guard: guard });
-        } else {
-            self.push(owner, items, guard);
+    pub(crate) fn replace(&mut self, owner: O, items: B, guard: G) {
+        let left = items.size_hint().0;
+        match self.turn_of(&owner) {
+            Some(turn) if left > 0 => {
+                turn.others.clear();
+                turn.batch = Batch { items, left, guard };
+            }
+            _ => self.push(owner, items, guard),
         }
     }
 
     /// The next item, of the owner whose turn it is.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        let turn = self.turns.front_mut()?;
-        let batch = turn.batches.front_mut()?;
+    pub(crate) fn pop(&mut self) -> Option<B::Item> {
+        let &place = self.order.front()?;
+        let batch = &mut self.turns[place].as_mut()?.batch;
         let item = batch.items.next()?;
-        if batch.items.as_slice().is_empty() {
-            turn.batches.pop_front();
-            if turn.batches.is_empty() {
-                self.last = self.turns.pop_front().map_or(Last::Nowhere, |turn| Last::Gone(turn.owner));
-                return Some(item);
-            }
+        batch.left -= 1;
+        if batch.left == 0 {
+            self.take_batch();
+        } else {
+            self.order.rotate_left(1);
+            self.last = Last::At(place);
         }
-        self.turns.rotate_left(1);
-        self.last = Last::At(self.turns.len() - 1);
         Some(item)
     }
 
-    /// Whose the item was that was handed out last.
-    pub(crate) fn last_owner(&self) -> Option<&O> {
-        match &self.last {
-            Last::Nowhere => None,
-            Last::At(place) => self.turns.get(*place).map(|turn| &turn.owner),
-            Last::Gone(owner) => Some(owner),
-        }
+    /// The rest of a batch with its guard, of the owner whose turn it is.
+    pub(crate) fn pop_batch(&mut self) -> Option<(B, G)> {
+        self.take_batch().map(|batch| (batch.items, batch.guard))
     }
 
     /// Hands out up to `max` items.
-    pub(crate) fn pop_many(&mut self, items: &mut Vec<T>, max: usize) -> usize {
+    pub(crate) fn pop_many(&mut self, items: &mut Vec<B::Item>, max: usize) -> usize {
         let before = items.len();
         while items.len() - before < max {
             // With a single owner there are no turns: all but the last one, after which its batch ends.
-            if let (1, Some(turn)) = (self.turns.len(), self.turns.front_mut())
-                && let Some(batch) = turn.batches.front_mut()
+            if let [place] = self.order.make_contiguous()
+                && let Some(Turn { batch, .. }) = &mut self.turns[*place]
             {
-                let left = max - (items.len() - before);
-                let but_last = batch.items.len().saturating_sub(1).min(left - 1);
+                let but_last = (batch.left - 1).min(max - (items.len() - before) - 1);
                 items.extend(batch.items.by_ref().take(but_last));
+                batch.left -= but_last;
             }
             match self.pop() {
                 Some(item) => items.push(item),
@@ -105,6 +122,36 @@ impl<O: PartialEq, T, G> FairQueue<O, T, G> {
             }
         }
         items.len() - before
+    }
+
+    /// Whose the item or the batch was that was handed out last.
+    pub(crate) fn last_owner(&self) -> Option<&O> {
+        match &self.last {
+            Last::Nowhere => None,
+            Last::At(place) => self.turns[*place].as_ref().map(|turn| &turn.owner),
+            Last::Gone(owner) => Some(owner),
+        }
+    }
+
+    fn turn_of(&mut self, owner: &O) -> Option<&mut Turn<O, B, G>> {
+        let place = self.places.get(owner)?;
+        self.turns[*place].as_mut()
+    }
+
+    /// Takes the batch of the owner whose turn it is, which then has its turn after all others, or none.
+    fn take_batch(&mut self) -> Option<Batch<B, G>> {
+        let place = self.order.pop_front()?;
+        let turn = self.turns[place].as_mut()?;
+        if let Some(next) = turn.others.pop_front() {
+            self.order.push_back(place);
+            self.last = Last::At(place);
+            return Some(std::mem::replace(&mut turn.batch, next));
+        }
+        let turn = self.turns[place].take()?;
+        self.free.push(place);
+        self.places.remove(&turn.owner);
+        self.last = Last::Gone(turn.owner);
+        Some(turn.batch)
     }
 }
 
@@ -114,7 +161,7 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
-    type Queue = FairQueue<char, u32, ()>;
+    type Queue = FairQueue<char, std::vec::IntoIter<u32>, ()>;
 
     fn all(queue: &mut Queue) -> String {
         let mut text = String::new();
@@ -128,10 +175,10 @@ mod tests {
     #[test]
     fn owners_take_turns_and_each_ones_items_stay_in_order() {
         let mut queue = Queue::new();
-        queue.push('a', vec![1, 2], ());
-        queue.push('b', vec![1], ());
-        queue.push('a', vec![3], ());
-        queue.push('c', vec![1, 2], ());
+        queue.push('a', vec![1, 2].into_iter(), ());
+        queue.push('b', vec![1].into_iter(), ());
+        queue.push('a', vec![3].into_iter(), ());
+        queue.push('c', vec![1, 2].into_iter(), ());
         assert_eq!(all(&mut queue), "a1b1c1a2c2a3");
         assert!(queue.pop().is_none());
     }
@@ -139,19 +186,48 @@ mod tests {
     #[test]
     fn who_comes_later_has_its_turn_soon() {
         let mut queue = Queue::new();
-        queue.push('a', (1..=100).collect(), ());
+        queue.push('a', (1..=100).collect::<Vec<_>>().into_iter(), ());
         assert_eq!(queue.pop(), Some(1));
-        queue.push('b', vec![1], ());
+        queue.push('b', vec![1].into_iter(), ());
         assert_eq!(queue.last_owner(), Some(&'a'));
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(2), Some(1), Some(3)));
     }
 
     #[test]
+    fn batches_are_handed_out_as_a_whole_in_turns_too() {
+        let mut queue = Queue::new();
+        queue.push('a', vec![1, 2].into_iter(), ());
+        queue.push('a', vec![3].into_iter(), ());
+        queue.push('b', vec![1, 2].into_iter(), ());
+        queue.push('b', vec![].into_iter(), ());
+        assert_eq!((queue.pop(), queue.pop()), (Some(1), Some(1)));
+        let mut batch = |owner, items: &[u32]| {
+            assert!(queue.pop_batch().unwrap().0.eq(items.iter().copied()));
+            assert_eq!(queue.last_owner(), Some(&owner));
+        };
+        batch('a', &[2]);
+        batch('b', &[2]);
+        batch('a', &[3]);
+        assert!(queue.pop_batch().is_none());
+    }
+
+    #[test]
+    fn a_place_is_used_again() {
+        let mut queue = Queue::new();
+        for round in 0..10 {
+            queue.push('a', vec![1].into_iter(), ());
+            queue.push('b', vec![1, 2].into_iter(), ());
+            assert_eq!(all(&mut queue), "a1b1b2", "{round}");
+        }
+        assert_eq!((queue.turns.len(), queue.places.len()), (2, 0));
+    }
+
+    #[test]
     fn what_is_replaced_is_not_handed_out() {
         let mut queue = Queue::new();
-        queue.push('a', vec![1, 2], ());
-        queue.push('b', vec![1], ());
-        queue.replace('a', vec![9], ());
+        queue.push('a', vec![1, 2].into_iter(), ());
+        queue.push('b', vec![1].into_iter(), ());
+        queue.replace('a', vec![9].into_iter(), ());
         assert_eq!(all(&mut queue), "a9b1");
     }
 
@@ -165,8 +241,8 @@ mod tests {
         }
         let dropped = Rc::new(RefCell::new(0));
         let mut queue = FairQueue::new();
-        queue.push('a', vec![1, 2], Guard(Rc::clone(&dropped)));
-        queue.push('a', vec![3], Guard(Rc::clone(&dropped)));
+        queue.push('a', vec![1, 2].into_iter(), Guard(Rc::clone(&dropped)));
+        queue.push('a', vec![3].into_iter(), Guard(Rc::clone(&dropped)));
         queue.pop();
         assert_eq!(*dropped.borrow(), 0);
         queue.pop();

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use transport_core::{Message, MessageRef};
 
 use crate::engine::{Incoming, Outgoing, Owner, Room};
+use crate::logic::subscriptions::Subscriptions;
 use crate::publishing::Publisher;
 use crate::sockets::{Routes, behind_sender};
 use crate::subscribing::Wanted;
@@ -27,7 +28,7 @@ pub(crate) enum Inlet {
     /// Behind the routing id of the sender.
     Routed(Incoming),
     /// What was subscribed to.
-    Subscribed(Incoming, Arc<Wanted>),
+    Subscribed(Incoming, Subscriptions<()>),
 }
 
 /// How a socket sends.
@@ -76,9 +77,9 @@ impl ProxyEnd {
                 let message = ready!(incoming.poll_recv(cx));
                 Poll::Ready(behind_sender(message, &incoming.sender_of_last()))
             }
-            Inlet::Subscribed(incoming, wanted) => loop {
+            Inlet::Subscribed(incoming, topics) => loop {
                 let message = ready!(incoming.poll_recv(cx));
-                if wanted.matches(&message) {
+                if topics.matches(&message[0]) {
                     return Poll::Ready(message);
                 }
             },

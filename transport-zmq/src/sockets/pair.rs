@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use transport_core::framing::zmtp::SocketType;
-use transport_core::{Message, Transports};
+use transport_core::{Batch, Transports};
 
 use super::duplex::{DuplexReceiver, DuplexSender};
 use crate::config::SocketConfig;
@@ -44,9 +44,9 @@ impl Pattern for OnePeer {
         Ok(())
     }
 
-    fn left(&self, _peer: &Peer) -> Vec<Message> {
+    fn left(&self, _peer: &Peer) -> Batch {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        Vec::new()
+        Batch::new()
     }
 }
 

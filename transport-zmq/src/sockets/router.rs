@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use transport_core::framing::zmtp::SocketType;
-use transport_core::{Message, MessageRef, SendError, Transports};
+use transport_core::{Batch, Message, MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Owner, Pattern, send_to};
@@ -113,6 +113,16 @@ impl RouterSocket {
     pub fn try_recv(&mut self) -> Option<(Message, Peer)> {
         let message = self.incoming.try_recv()?;
         Some((message, self.incoming.sender_of_last()))
+    }
+
+    /// Shows the messages of one peer that have arrived together to `visit`; see
+    /// [`PullSocket::recv_each`](crate::PullSocket::recv_each).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_each(&mut self, visit: impl FnMut(MessageRef<'_>, &Peer)) -> usize {
+        self.incoming.recv_each(visit).await
     }
 
     /// Receives the next message as ZeroMQ has it: behind the routing id of its sender.
@@ -243,9 +253,9 @@ impl Pattern for Routes {
         Ok(())
     }
 
-    fn left(&self, peer: &Peer) -> Vec<Message> {
+    fn left(&self, peer: &Peer) -> Batch {
         self.table().remove(peer.routing_id(), peer);
-        Vec::new()
+        Batch::new()
     }
 }
 

@@ -10,6 +10,7 @@ use transport_core::{Message, MessageRef, Transports};
 
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Owner};
+use crate::logic::subscriptions::Subscriptions;
 use crate::peer::Peer;
 use crate::proxy::{Inlet, Outlet};
 use crate::subscribing::Wanted;
@@ -25,6 +26,8 @@ pub struct SubSocket {
     hub: Owner,
     incoming: Incoming,
     wanted: Arc<Wanted>,
+    /// The same topics, for this end to look at without a lock.
+    topics: Subscriptions<()>,
 }
 
 /// As [`SubSocket`], for programs that pass subscriptions on: they are messages that it sends, and it receives all that
@@ -40,19 +43,30 @@ impl SubSocket {
     pub fn new(transports: &Transports, config: SocketConfig) -> SubSocket {
         let wanted = Arc::new(Wanted::default());
         let hub = Hub::new(transports, config, SocketType::Sub, Arc::clone(&wanted) as _);
-        SubSocket { incoming: Incoming::new(Arc::clone(&hub)), hub: Owner::new(hub), wanted }
+        SubSocket {
+            incoming: Incoming::new(Arc::clone(&hub)),
+            hub: Owner::new(hub),
+            wanted,
+            topics: Subscriptions::new(),
+        }
     }
 
     /// Subscribes to everything that begins with `topic`; the empty one is everything.
     ///
     /// Subscribing to the same topic again needs another [`unsubscribe`](SubSocket::unsubscribe).
     pub fn subscribe(&mut self, topic: impl AsRef<[u8]>) {
-        self.wanted.subscribe(topic.as_ref());
+        if self.wanted.subscribe(topic.as_ref()) {
+            self.topics.insert(topic.as_ref(), ());
+        }
     }
 
     /// Takes a subscription back; false when there is none to this topic.
     pub fn unsubscribe(&mut self, topic: impl AsRef<[u8]>) -> bool {
-        self.wanted.unsubscribe(topic.as_ref())
+        let left = self.wanted.unsubscribe(topic.as_ref());
+        if left == Some(0) {
+            self.topics.remove(topic.as_ref(), ());
+        }
+        left.is_some()
     }
 
     /// Receives the next message that was subscribed to, from each peer in turn.
@@ -64,7 +78,7 @@ impl SubSocket {
     pub async fn recv(&mut self) -> Message {
         loop {
             let message = self.incoming.recv().await;
-            if self.wanted.matches(&message) {
+            if self.topics.matches(&message[0]) {
                 return message;
             }
         }
@@ -92,17 +106,39 @@ impl SubSocket {
             let mut at = 0;
             messages.retain(|message| {
                 at += 1;
-                at <= before || self.wanted.matches(message)
+                at <= before || self.topics.matches(&message[0])
             });
         }
         messages.len() - before
+    }
+
+    /// Shows the messages of one peer that have arrived together and were subscribed to; see
+    /// [`PullSocket::recv_each`](crate::PullSocket::recv_each).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>, &Peer)) -> usize {
+        let SubSocket { incoming, topics, .. } = self;
+        let mut count = 0;
+        while count == 0 {
+            incoming
+                .recv_each(|message, peer| {
+                    if message.parts().next().is_some_and(|topic| topics.matches(topic)) {
+                        count += 1;
+                        visit(message, peer);
+                    }
+                })
+                .await;
+        }
+        count
     }
 
     /// The next message that was subscribed to, if one has arrived.
     pub fn try_recv(&mut self) -> Option<Message> {
         loop {
             let message = self.incoming.try_recv()?;
-            if self.wanted.matches(&message) {
+            if self.topics.matches(&message[0]) {
                 return Some(message);
             }
         }
@@ -116,7 +152,9 @@ impl Stream for SubSocket {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         loop {
             match self.incoming.poll_recv(cx) {
-                Poll::Ready(message) if self.wanted.matches(&message) => return Poll::Ready(Some(message)),
+                Poll::Ready(message) if self.topics.matches(&message[0]) => {
+                    return Poll::Ready(Some(message));
+                }
                 Poll::Ready(_) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -144,5 +182,5 @@ impl XSubSocket {
 receiving!(XSubSocket);
 common!(SubSocket);
 common!(XSubSocket);
-proxying!(SubSocket: |socket| Inlet::Subscribed(socket.incoming, socket.wanted), Outlet::None);
+proxying!(SubSocket: |socket| Inlet::Subscribed(socket.incoming, socket.topics), Outlet::None);
 proxying!(XSubSocket: |socket| Inlet::Plain(socket.incoming), Outlet::Upstream(socket.wanted));
