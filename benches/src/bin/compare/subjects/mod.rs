@@ -23,6 +23,8 @@ pub(crate) const ROLES: &[Role] = &[
     ours::CLIENTS,
     ours::ENDS.sender,
     ours::ENDS.receiver,
+    ours::ENDS_SINGLE.sender,
+    ours::ENDS_SINGLE.receiver,
     libzmq::ENDS.sender,
     libzmq::ENDS.receiver,
     zeromq::ENDS.sender,

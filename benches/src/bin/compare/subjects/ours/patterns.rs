@@ -18,16 +18,32 @@ use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pa
 use crate::process::{Parent, allow_many_files};
 use crate::subjects::runtime::block_on;
 
-/// The processes.
-pub(crate) const ENDS: Ends = Ends { sender: ("ours-sender", send), receiver: ("ours-receiver", receive) };
+/// The processes: they send slices of messages, and are lent what has arrived, where the pattern has that.
+pub(crate) const ENDS: Ends = Ends {
+    sender: ("ours-sender", |job, parent| send(job, parent, AT_ONCE)),
+    receiver: ("ours-receiver", |job, parent| receive(job, parent, Way::Lent)),
+};
+
+/// The same with one call for each message.
+pub(crate) const ENDS_SINGLE: Ends = Ends {
+    sender: ("ours-single-sender", |job, parent| send(job, parent, 1)),
+    receiver: ("ours-single-receiver", |job, parent| receive(job, parent, Way::OneByOne)),
+};
+
+/// How messages are received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Lent,
+    OneByOne,
+}
 
 const ANY_PORT: &str = "tcp://127.0.0.1:0";
 /// How long a spinning receiver looks before it sleeps.
 const SPIN: Duration = Duration::from_micros(100);
-/// How many messages are received at a time.
-const BATCH: usize = 1024;
+/// How many messages are sent by one call.
+const AT_ONCE: usize = 100;
 
-fn send(job: &Job, parent: &mut Parent) -> Result<()> {
+fn send(job: &Job, parent: &mut Parent, at_once: usize) -> Result<()> {
     allow_many_files()?;
     let part: Part = parent.hear()?;
     let back = part.listen_back()?;
@@ -38,7 +54,11 @@ fn send(job: &Job, parent: &mut Parent) -> Result<()> {
                 let mut socket = PushSocket::new(&transports, config());
                 let place = receivers_place(parent)?;
                 socket.connect_with(&place.address, security_towards(&place)?)?;
-                flow(back, &part, job, parent, async |message| Ok(socket.send(message).await?)).await
+                let send = async |messages: &[Message]| match messages {
+                    [message] => Ok(socket.send(message).await?),
+                    many => Ok(socket.send_many(many).await?),
+                };
+                flow(back, &part, job, parent, at_once, send).await
             }
             Pattern::DealerRouter(count) => {
                 let mut sockets: Vec<_> =
@@ -48,18 +68,28 @@ fn send(job: &Job, parent: &mut Parent) -> Result<()> {
                     socket.connect(&place.address)?;
                 }
                 let mut turn = 0;
-                let send = async |message: &Message| {
+                let send = async |messages: &[Message]| {
                     turn = if turn + 1 < count { turn + 1 } else { 0 };
-                    Ok(sockets[turn].send(message).await?)
+                    match messages {
+                        [message] => Ok(sockets[turn].send(message).await?),
+                        many => Ok(sockets[turn].send_many(many).await?),
+                    }
                 };
-                flow(back, &part, job, parent, send).await
+                // Each message from the next socket, if there are several.
+                flow(back, &part, job, parent, if count == 1 { at_once } else { 1 }, send).await
             }
             Pattern::PubSub(_) => {
                 let mut socket = PubSocket::new(&transports, config());
                 let address = socket.bind(&part.address(job.wire, ANY_PORT)).await?.to_string();
                 parent.tell(&Some(Place { address, key: None }))?;
                 parent.hear::<Option<Place>>()?;
-                flow(back, &part, job, parent, async |message| Ok(socket.send(message).await?)).await
+                let send = async |messages: &[Message]| {
+                    for message in messages {
+                        socket.send(message).await?;
+                    }
+                    Ok(())
+                };
+                flow(back, &part, job, parent, 1, send).await
             }
             Pattern::ReqRep { spin } => {
                 let socket = ReqSocket::new(&transports, looking(spin));
@@ -81,12 +111,13 @@ async fn flow(
     part: &Part,
     job: &Job,
     parent: &mut Parent,
-    mut send: impl AsyncFnMut(&Message) -> Result<()>,
+    at_once: usize,
+    mut send: impl AsyncFnMut(&[Message]) -> Result<()>,
 ) -> Result<()> {
     let (back, _) = back.accept()?;
     back.set_nonblocking(true)?;
     let mut back = UnixStream::from_std(back)?;
-    let greeting = Message::from(GREETING.to_vec());
+    let greeting = [Message::from(GREETING.to_vec())];
     for _ in 0..part.senders() {
         send(&greeting).await?;
     }
@@ -100,12 +131,15 @@ async fn flow(
         }
     }
     ready(parent)?;
-    let message = Message::from(payload(job.size));
+    let messages = vec![Message::from(payload(job.size)); at_once];
     let mut credit = Credit::new(part, window(job));
     let started = now();
-    for number in 0..job.count {
-        credit.wait_async(number, &mut back).await?;
-        send(&message).await?;
+    let mut sent = 0;
+    while sent < job.count {
+        credit.wait_async(sent, &mut back).await?;
+        let next = usize::try_from(job.count - sent).map_or(at_once, |left| left.min(at_once));
+        send(&messages[..next]).await?;
+        sent += next as u64;
     }
     parent.tell(&started)?;
     // Its tasks still send; the parent ends this process.
@@ -128,7 +162,7 @@ async fn ask(mut socket: ReqSocket, job: &Job, parent: &mut Parent) -> Result<()
     parent.tell(&trips)
 }
 
-fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
+fn receive(job: &Job, parent: &mut Parent, way: Way) -> Result<()> {
     allow_many_files()?;
     let part: Part = parent.hear()?;
     let mut arrivals = Arrivals::new(job, &part, window(job))?;
@@ -141,12 +175,15 @@ fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
                 let (security, key) = security_of(part.pattern);
                 let address = socket.bind_with(&address, security).await?.to_string();
                 parent.tell(&Some(Place { address, key }))?;
-                let mut messages = Vec::new();
+                let mut lengths = Vec::new();
                 while !arrivals.is_complete(0) {
-                    socket.recv_many(&mut messages, BATCH).await;
-                    for message in messages.drain(..) {
-                        arrivals.arrived(0, message.byte_count())?;
+                    match way {
+                        Way::Lent => {
+                            socket.recv_each(|message, _| lengths.push(message.byte_count())).await;
+                        }
+                        Way::OneByOne => lengths.push(socket.recv().await.byte_count()),
                     }
+                    lengths.drain(..).try_for_each(|length| arrivals.arrived(0, length))?;
                 }
                 arrivals.finish(now(), parent)
             }
@@ -154,9 +191,15 @@ fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
                 let mut socket = RouterSocket::new(&transports, config());
                 let address = socket.bind(&address).await?.to_string();
                 parent.tell(&Some(Place { address, key: None }))?;
+                let mut lengths = Vec::new();
                 while !arrivals.is_complete(0) {
-                    let (message, _peer) = socket.recv().await;
-                    arrivals.arrived(0, message.byte_count())?;
+                    match way {
+                        Way::Lent => {
+                            socket.recv_each(|message, _| lengths.push(message.byte_count())).await;
+                        }
+                        Way::OneByOne => lengths.push(socket.recv().await.0.byte_count()),
+                    }
+                    lengths.drain(..).try_for_each(|length| arrivals.arrived(0, length))?;
                 }
                 arrivals.finish(now(), parent)
             }
@@ -191,13 +234,11 @@ async fn subscribe(
         socket.connect(&place.address)?;
         let arrivals = Arc::clone(&arrivals);
         tasks.push(tokio::spawn(async move {
-            let mut messages = Vec::new();
+            let mut lengths = Vec::new();
             loop {
-                socket.recv_many(&mut messages, BATCH).await;
+                socket.recv_each(|message, _| lengths.push(message.byte_count())).await;
                 let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-                for message in messages.drain(..) {
-                    arrivals.arrived(receiver, message.byte_count())?;
-                }
+                lengths.drain(..).try_for_each(|length| arrivals.arrived(receiver, length))?;
                 if arrivals.is_complete(receiver) {
                     return Result::Ok(());
                 }
