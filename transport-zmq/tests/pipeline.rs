@@ -230,6 +230,26 @@ async fn messages_wait_for_an_endpoint_that_is_not_there_yet_unless_immediate() 
 }
 
 #[tokio::test]
+async fn nothing_goes_to_an_endpoint_any_more_that_was_disconnected_from() {
+    let places = Places::new();
+    let mut push = PushSocket::new(&places.transports, config());
+    let mut pulls = [(); 2].map(|()| PullSocket::new(&places.transports, config()));
+    let first = pulls[0].bind("tcp://127.0.0.1:0").await.unwrap();
+    let second = pulls[1].bind("tcp://127.0.0.1:0").await.unwrap();
+    let mut events = push.events();
+    push.connect(&first).unwrap();
+    push.connect(&second).unwrap();
+    connected(&mut events, 2).await;
+    push.disconnect(&first).unwrap();
+    for number in 0..10u8 {
+        push.send(&[number]).await.unwrap();
+        assert_eq!(within(pulls[1].recv()).await[0], [number][..]);
+    }
+    assert!(pulls[0].try_recv().is_none());
+    assert!(push.disconnect(&first).is_err());
+}
+
+#[tokio::test]
 async fn what_was_not_sent_goes_out_after_the_peer_comes_back() {
     let places = Places::new();
     let mut push = PushSocket::new(&places.transports, config());

@@ -8,9 +8,11 @@
 //! | `unix:///path`, `unix:@name` (feature `unix`, on by default) | the peer's uid, gid and pid, both ways | all, from other users |
 //! | `tls://host:port`, `tls+unix:///path?name=host` (feature `tls`, on by default) | names and key of a certificate, both ways or of the server alone | all |
 //! | `tcp://host:port` | nothing; a mechanism can | nothing: beyond loopback only when spelled out |
+//! | `zmq+tcp://host:port`, `zmq+unix:///path`, `zmq+tls://host:port` (feature `zmq`) | what the connection beneath does, to the next ZeroMQ proxy on the way | as beneath, from others than the proxies |
 //! | `mem://name` | that the peer is this process | all |
 //!
-//! The wire is ZMTP 3.1: any ZeroMQ program can be the peer on `tcp` and `unix`.
+//! The wire is ZMTP 3.1: any ZeroMQ program can be the peer on `tcp` and `unix`. ZeroMQ's own socket types, over all of
+//! these transports, are in the module `zmq` (feature `zmq`).
 //!
 //! # Examples
 //!
@@ -75,6 +77,31 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A ZeroMQ socket, whose peers can be any ZeroMQ program:
+//!
+//! ```
+//! # #[cfg(all(feature = "unix", feature = "zmq"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let endpoint = format!("ipc://{}/work.sock", folder.path().display());
+//! use transport::Policy;
+//! use transport::zmq::{PullSocket, PushSocket, SocketConfig};
+//!
+//! let config = SocketConfig::new(Policy::same_user());
+//! let mut pull = PullSocket::new(&transport::transports(), config.clone());
+//! pull.bind(&endpoint).await?;
+//! let mut push = PushSocket::new(&transport::transports(), config);
+//! push.connect(&endpoint)?;
+//! push.send("job").await?;
+//! let (job, peer) = pull.recv_from().await;
+//! println!("{} sent {:?}", peer.identity(), job.to_text());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "unix", feature = "zmq")))]
+//! # fn main() {}
+//! ```
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "blocking")]
@@ -108,3 +135,5 @@ pub use transport_core::test_util;
 pub use transport_tls as tls;
 #[cfg(feature = "unix")]
 pub use transport_unix as unix;
+#[cfg(feature = "zmq")]
+pub use transport_zmq as zmq;

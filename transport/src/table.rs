@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use transport_core::mem::MemTransport;
 use transport_core::tcp::TcpTransport;
 use transport_core::{Address, AddressError, Connect, Listen, Transports};
+#[cfg(feature = "zmq")]
+use transport_zmq::ZmqTransport;
 
 /// Connects to `address`: settings first, then `.await`.
 ///
@@ -49,10 +51,23 @@ static TRANSPORTS: LazyLock<Transports> = LazyLock::new(|| {
     let transports = with_tls(transports, &transport_tls::TlsTransport::new());
     #[cfg(not(feature = "tls"))]
     let transports = transports.with_hint("tls", "enable the feature `tls` of the crate `transport`");
+    #[cfg(feature = "zmq")]
+    let transports = with_zmq(transports);
+    #[cfg(not(feature = "zmq"))]
+    let transports = transports.with_hint("zmq+tcp", "enable the feature `zmq` of the crate `transport`");
     transports
 });
 
-/// Puts `tls` into a table for all the schemes that it can serve: `tls://`, and `tls+unix://` where that is built in.
+/// `zmq+tls` comes with [`with_tls`].
+#[cfg(feature = "zmq")]
+fn with_zmq(transports: Transports) -> Transports {
+    #[cfg(feature = "unix")]
+    let transports = transports.with(ZmqTransport::new("zmq+unix", transport_unix::UnixTransport::new()));
+    transports.with(ZmqTransport::new("zmq+tcp", TcpTransport::new()))
+}
+
+/// Puts `tls` into a table for all the schemes that it can serve: `tls://`, and `tls+unix://` and `zmq+tls://` where these
+/// are built in.
 ///
 /// For one address, [`Connect::transport`] and [`Listen::transport`] are shorter.
 ///
@@ -70,6 +85,8 @@ static TRANSPORTS: LazyLock<Transports> = LazyLock::new(|| {
 pub fn with_tls(transports: Transports, tls: &transport_tls::TlsTransport) -> Transports {
     #[cfg(feature = "unix")]
     let transports = transports.with(tls.over("tls+unix", transport_unix::UnixTransport::new()));
+    #[cfg(feature = "zmq")]
+    let transports = transports.with(ZmqTransport::new("zmq+tls", tls.clone()));
     transports.with(tls.clone())
 }
 
@@ -93,6 +110,23 @@ mod tests {
             problem("unix"),
             "the scheme \"unix\" is not in this build: enable the feature `unix` of the crate `transport`"
         );
+    }
+
+    #[test]
+    #[cfg(not(feature = "zmq"))]
+    fn zmq_names_its_feature() {
+        assert_eq!(
+            problem("zmq+tcp"),
+            "the scheme \"zmq+tcp\" is not in this build: enable the feature `zmq` of the crate `transport`"
+        );
+    }
+
+    #[test]
+    #[cfg(all(feature = "tls", feature = "unix", feature = "zmq"))]
+    fn zmq_is_found_over_each_transport() {
+        for scheme in ["zmq+tcp", "zmq+unix", "zmq+tls"] {
+            assert_eq!(problem(scheme), "");
+        }
     }
 
     #[test]

@@ -178,6 +178,20 @@ pub mod facade_tls12 {
     }
 }
 
+#[cfg(feature = "facade-zmq")]
+pub mod facade_zmq {
+    //! The feature `zmq` of the facade.
+
+    use transport::Policy;
+    use transport::zmq::{PushSocket, SocketConfig};
+
+    /// A socket over the transports of the facade. Must be called within a tokio runtime.
+    pub fn push() -> PushSocket {
+        let config = SocketConfig::new(Policy::same_user());
+        PushSocket::new(&transport::transports(), config)
+    }
+}
+
 #[cfg(feature = "facade-axum")]
 pub mod facade_axum {
     //! The feature `axum` of the facade.

@@ -201,8 +201,8 @@ impl Hub {
             for peer in self.pipes.peers().iter().filter(|peer| peer.pipe() == pipe) {
                 peer.cut();
             }
-            self.pipes.retain(|other| !(matches!(other, Pipe::Waiting(_)) && other.id() == pipe));
-            self.changed();
+            // At once: nothing more is sent there while the connection ends.
+            self.forget_pipe(pipe);
         }
         Ok(())
     }
