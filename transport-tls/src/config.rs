@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use transport_core::Policy;
 
+use crate::clock::Clock;
 use crate::hello::{ClientHello, HelloChoice};
 use crate::own_certificate::OwnCertificate;
 use crate::trust::Trust;
@@ -41,6 +43,9 @@ pub struct TlsConfig {
     pub(crate) keep_open: bool,
     pub(crate) tls12: bool,
     pub(crate) key_log: Option<PathBuf>,
+    pub(crate) clock: Clock,
+    /// How often the keeper looks without having been told of a change.
+    pub(crate) look_every: Duration,
 }
 
 pub(crate) type OnHello = dyn Fn(&ClientHello<'_>) -> HelloChoice + Send + Sync;
@@ -76,6 +81,8 @@ impl TlsConfig {
             keep_open: false,
             tls12: false,
             key_log: None,
+            clock: Clock::default(),
+            look_every: Duration::from_secs(30),
         }
     }
 

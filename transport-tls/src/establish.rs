@@ -1,7 +1,6 @@
 //! What a finished handshake has proven.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio_rustls::TlsStream as Rustls;
 use transport_core::{BoxStream, Claims, Established, Evidence, Proof, Protection, Source};
@@ -30,7 +29,8 @@ pub(crate) fn establish(
     }
     let protocol = stream.protocol();
     if let Some(chain) = stream.peer_chain() {
-        let peer = generation.verifier.verify(chain, role, SystemTime::now())?;
+        let now = state.config.clock.now();
+        let peer = generation.verifier.verify(chain, role, now)?;
         let mut certificate = peer.certificate.clone();
         certificate.alpn = protocol.clone();
         evidence = evidence.with_proof(Proof::Certificate(Arc::new(certificate)));
@@ -41,7 +41,7 @@ pub(crate) fn establish(
         if !std::ptr::eq(&*current, generation)
             && let Some(chain) = stream.peer_chain()
         {
-            current.verifier.verify(chain, role, SystemTime::now())?;
+            current.verifier.verify(chain, role, now)?;
         }
     }
     if let Some(process) = below.process() {

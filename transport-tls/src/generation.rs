@@ -126,7 +126,7 @@ fn server(
     key_log: &Arc<dyn KeyLog>,
 ) -> Result<Arc<ServerConfig>, LoadError> {
     let clients = HandshakeVerifier::new(Arc::clone(verifier), config.client_certificates);
-    let mut server = ServerConfig::builder_with_provider(Arc::clone(provider))
+    let mut server = ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(config.clock.clone()))
         .with_protocol_versions(&versions(config))
         .map_err(settings)?
         .with_client_cert_verifier(Arc::new(clients))
@@ -154,7 +154,7 @@ fn client(
     key_log: &Arc<dyn KeyLog>,
 ) -> Result<Arc<ClientConfig>, LoadError> {
     let servers = HandshakeVerifier::new(Arc::clone(verifier), ClientCertificates::NotAsked);
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+    let builder = ClientConfig::builder_with_details(Arc::clone(provider), Arc::new(config.clock.clone()))
         .with_protocol_versions(&versions(config))
         .map_err(settings)?
         .dangerous()

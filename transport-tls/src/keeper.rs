@@ -34,8 +34,6 @@ enum Wake {
 const QUIET: Duration = Duration::from_millis(50);
 /// A directory that never comes to rest is looked at all the same.
 const LONGEST_UNREST: Duration = Duration::from_secs(1);
-/// Finds what watching misses, such as changes over a network file system, and certificates that expire.
-const LOOK: Duration = Duration::from_secs(30);
 
 impl Keeper {
     pub(crate) fn start(state: &Arc<State>) -> Result<Keeper, LoadError> {
@@ -44,9 +42,11 @@ impl Keeper {
         let weak = Arc::downgrade(state);
         // What has been loaded is older than this look at it: a change in between shows at the first comparison.
         let files = Files::new(state);
+        // Finds what watching misses, such as changes over a network file system, and certificates that expire.
+        let look_every = state.config.look_every;
         let run = move || {
             let _watched_until_the_end = watcher;
-            keep(&weak, &woken, files);
+            keep(&weak, &woken, look_every, files);
         };
         let thread = std::thread::Builder::new().name("tls-keeper".to_owned()).spawn(run);
         thread.map_err(|error| LoadError::Settings(format!("cannot start a thread: {error}")))?;
@@ -91,9 +91,9 @@ fn watch(state: &State, wake: Sender<Wake>) -> Option<RecommendedWatcher> {
     }
 }
 
-fn keep(state: &Weak<State>, woken: &Receiver<Wake>, mut files: Files) {
+fn keep(state: &Weak<State>, woken: &Receiver<Wake>, look_every: Duration, mut files: Files) {
     loop {
-        let looked_by_itself = match woken.recv_timeout(LOOK) {
+        let looked_by_itself = match woken.recv_timeout(look_every) {
             Ok(Wake::Changed) => {
                 if !wait_until_quiet(woken) {
                     return;
@@ -155,4 +155,184 @@ fn stamps(path: &Path) -> Vec<Option<FileStamp>> {
     let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     files.sort();
     files.iter().map(|file| stamp(file)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::TlsEvents;
+    use crate::{OwnCertificate, Refusal, TlsConfig, TlsTransport, Trust};
+    use certgen::{
+        AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, PemFile, RevocationConfig, Validity,
+        self_signed_for,
+    };
+    use std::error::Error as _;
+    use std::fs;
+    use std::time::SystemTime;
+    use transport_core::{Connect, Connection, Listen, Policy, Server, ServerEvent, Transports};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn valid_for(hours: u32) -> Validity {
+        let now = SystemTime::now();
+        Validity::Between { not_before: now - HOUR, not_after: now + HOUR * hours }
+    }
+
+    fn authority() -> CertificateAuthority {
+        CertificateAuthority::new(&AuthorityConfig::default()).unwrap()
+    }
+
+    fn issue(authority: &CertificateAuthority, name: &str, hours: u32) -> Credentials {
+        authority.issue(&LeafConfig::new([name]).unwrap().with_validity(valid_for(hours))).unwrap()
+    }
+
+    fn config(own: &Credentials, trusted: &CertificateAuthority) -> TlsConfig {
+        TlsConfig::new()
+            .with_certificate(OwnCertificate::from_pem(own.combined_pem().as_bytes()))
+            .with_trust(Trust::ca_pem(trusted.certificate().pem()))
+    }
+
+    async fn bounded<F: IntoFuture>(wait: F) -> F::Output {
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it hangs")
+    }
+
+    /// A server whose clock can be put forward, and a client whose clock stays.
+    struct Sides {
+        clock: Clock,
+        tls: TlsTransport,
+        client: TlsTransport,
+        server: Server,
+    }
+
+    impl Sides {
+        async fn new(server: TlsConfig, client: TlsConfig) -> Sides {
+            let clock = server.clock.clone();
+            let server = TlsConfig { look_every: Duration::from_millis(10), ..server };
+            let tls = TlsTransport::with_config(server).unwrap();
+            let listen = Listen::new(&Transports::new(), "tls://127.0.0.1:0").transport(tls.clone());
+            let server = listen.policy(Policy::danger_anyone()).start().await.unwrap();
+            Sides { clock, tls, client: TlsTransport::with_config(client).unwrap(), server }
+        }
+
+        fn connect(&self) -> Connect {
+            let address = self.server.local_address().with_parameter("name", "db");
+            let connect = Connect::new(&Transports::new(), &address).transport(self.client.clone());
+            connect.server(Policy::danger_anyone())
+        }
+
+        async fn meet(&mut self) -> (Connection, Connection) {
+            let connect = self.connect();
+            let (near, far) = bounded(async { tokio::join!(connect, self.server.accept()) }).await;
+            let (mut near, mut far) = (near.unwrap(), far.unwrap());
+            // A ticket comes before it.
+            far.send("hello").await.unwrap();
+            bounded(near.recv()).await.unwrap().unwrap();
+            (near, far)
+        }
+
+        /// Waits for the server to end a connection, and for its client to see that; returns the reason.
+        async fn ended(events: &mut TlsEvents, (mut near, mut far): (Connection, Connection)) -> Refusal {
+            let event = bounded(events.recv()).await.unwrap();
+            let TlsEvent::Closed { reason, .. } = event else { panic!("{event:?}") };
+            let error = bounded(far.recv()).await.unwrap_err();
+            assert!(error.source().unwrap().to_string().ends_with(&reason.to_string()), "{error:?}");
+            drop(far);
+            assert!(!matches!(bounded(near.recv()).await, Ok(Some(_))), "the client sees the end");
+            reason
+        }
+
+        /// Why the server does not let the client in.
+        async fn refused(&mut self) -> String {
+            let mut events = self.server.events();
+            // In TLS 1.3 a client may believe for a moment that it is in.
+            let _near = bounded(self.connect()).await;
+            loop {
+                if let ServerEvent::Refused { reason, .. } = bounded(events.recv()).await.unwrap() {
+                    return reason.source().unwrap().to_string();
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_the_peers_certificate_expires() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 5));
+        let mut sides = Sides::new(config(&db, &authority), config(&alice, &authority)).await;
+        let mut events = sides.tls.events();
+        let connection = sides.meet().await;
+        sides.clock.put_forward(HOUR * 6);
+        let reason = Sides::ended(&mut events, connection).await;
+        assert!(matches!(reason, Refusal::Expired { .. }), "{reason:?}");
+        // The client has a ticket, which spares it the exchange of certificates, and no more.
+        let refused = sides.refused().await;
+        assert!(refused.contains("the certificate of CN=alice expired on"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_the_revocation_list_expires_and_was_not_replaced() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 100));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("crl.pem");
+        let list = |hours| {
+            let config = RevocationConfig::default().with_validity(valid_for(hours));
+            let beside = directory.path().join("beside");
+            fs::write(&beside, authority.revocation_list(&config).unwrap().pem()).unwrap();
+            fs::rename(beside, &path).unwrap();
+        };
+        list(5);
+        let server = config(&db, &authority).with_revocation_lists(&path);
+        let mut sides = Sides::new(server, config(&alice, &authority)).await;
+        let mut events = sides.tls.events();
+        let connection = sides.meet().await;
+        sides.clock.put_forward(HOUR * 6);
+        let reason = Sides::ended(&mut events, connection).await;
+        assert!(matches!(reason, Refusal::RevocationListExpired { .. }), "{reason:?}");
+        let refused = sides.refused().await;
+        assert!(refused.contains("the revocation list expired on"), "{refused}");
+        list(50);
+        let event = bounded(events.recv()).await.unwrap();
+        assert!(matches!(event, TlsEvent::Reloaded { .. }), "{event:?}");
+        sides.meet().await;
+    }
+
+    #[tokio::test]
+    async fn a_listener_whose_trusted_authority_expires_closes_all_and_lets_nobody_in() {
+        let (servers, clients) = (authority(), authority());
+        let (db, alice) = (issue(&servers, "db", 100), issue(&clients, "alice", 50));
+        // A certificate of the same authority that ends before those which it has issued.
+        let key = PemFile::parse(clients.key().pem().as_bytes()).unwrap().keys.remove(0);
+        let name = clients.certificate().subject().strip_prefix("CN=").unwrap();
+        let short =
+            LeafConfig::new(["authority"]).unwrap().with_common_name(name).with_validity(valid_for(5));
+        let short = self_signed_for(&short, key).unwrap();
+        let server = config(&db, &clients).with_trust(Trust::ca_pem(short.certificate().pem()));
+        let client = config(&alice, &servers);
+        let mut sides = Sides::new(server, client).await;
+        let mut events = sides.tls.events();
+        let connection = sides.meet().await;
+        sides.clock.put_forward(HOUR * 6);
+        let reason = Sides::ended(&mut events, connection).await;
+        let whose = format!("the certificate of CN={name} expired on");
+        assert!(reason.to_string().starts_with(&whose), "{reason}");
+        let refused = sides.refused().await;
+        assert!(refused.contains(&whose), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn an_open_connection_with_an_expired_certificate_goes_on_where_that_is_wanted() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 5));
+        let server = config(&db, &authority).with_open_connections_kept(true);
+        let mut sides = Sides::new(server, config(&alice, &authority)).await;
+        let (mut near, mut far) = sides.meet().await;
+        sides.clock.put_forward(HOUR * 6);
+        sides.tls.state().close_refused();
+        near.send("still here").await.unwrap();
+        assert!(bounded(far.recv()).await.unwrap().is_some());
+        let refused = sides.refused().await;
+        assert!(refused.contains("the certificate of CN=alice expired on"), "{refused}");
+    }
 }

@@ -20,6 +20,7 @@
 //! See [`TlsTransport`].
 #![forbid(unsafe_code)]
 
+mod clock;
 mod config;
 mod display;
 mod error;

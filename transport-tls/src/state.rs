@@ -29,7 +29,7 @@ const EVENTS_KEPT: usize = 256;
 impl State {
     pub(crate) fn load(config: TlsConfig) -> Result<Arc<State>, LoadError> {
         let generation = Generation::load(&config)?;
-        warn_if_expired(&generation);
+        warn_if_expired(&generation, config.clock.now());
         let (events, _nobody_listens_yet) = Events::channel(EVENTS_KEPT);
         let state = Arc::new(State {
             config,
@@ -71,7 +71,7 @@ impl State {
         if generation.is_like(&self.generation()) {
             return Ok(false);
         }
-        warn_if_expired(&generation);
+        warn_if_expired(&generation, self.config.clock.now());
         let not_after = generation.own_not_after;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = generation;
         self.tell(TlsEvent::Reloaded { not_after });
@@ -84,7 +84,7 @@ impl State {
         if self.config.keep_open {
             return;
         }
-        let closed = self.open.close_refused(&self.generation().verifier, SystemTime::now());
+        let closed = self.open.close_refused(&self.generation().verifier, self.config.clock.now());
         for (source, reason) in closed {
             self.tell(TlsEvent::Closed { source, reason });
         }
@@ -128,8 +128,8 @@ impl State {
 }
 
 /// Peers will refuse it; that is theirs to do, and a clock may be wrong, so it is no error.
-fn warn_if_expired(generation: &Generation) {
-    if generation.own_not_after.is_some_and(|not_after| not_after < SystemTime::now()) {
+fn warn_if_expired(generation: &Generation, now: SystemTime) {
+    if generation.own_not_after.is_some_and(|not_after| not_after < now) {
         tracing::warn!("the own certificate has expired: peers will refuse it");
     }
 }
