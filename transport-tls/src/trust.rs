@@ -66,7 +66,15 @@ impl Trust {
         Trust::authorities(Authorities::Pem(Arc::new(pem.into())))
     }
 
-    /// Trusts the authorities that the operating system trusts.
+    /// Trusts the authorities that the operating system trusts, or those that the environment names in their place, as
+    /// openssl does: `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    ///
+    /// They are read at the start and when anything else is loaded again; nobody watches them.
+    ///
+    /// # Security
+    ///
+    /// Any of some hundred authorities can vouch for any name then. Where both sides are yours, an authority of your own
+    /// ([`ca_file`](Trust::ca_file)) trusts fewer.
     #[cfg(feature = "platform-trust")]
     pub fn platform() -> Trust {
         Trust::authorities(Authorities::Platform)

@@ -10,6 +10,8 @@ mod endings;
 mod hellos;
 mod loading;
 mod peers;
+#[cfg(feature = "platform-trust")]
+mod platform;
 mod proxies;
 mod refusals;
 mod reload;
