@@ -173,6 +173,11 @@ impl WriteBuffer {
         }
     }
 
+    /// Whether it holds more memory than while it is idle.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.shared.is_some() || self.copied.capacity() > KEEP_WHEN_IDLE
+    }
+
     /// Gives large memory back, once nothing waits.
     pub(crate) fn release_memory(&mut self) {
         if self.is_empty() {

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use super::error::{RecvError, SendError};
 use super::group::{Broadcast, SenderGroup};
 use super::inbound::{Inbound, Link};
+use super::kept::Kept;
 use super::life::Life;
 use super::outbound::{Outbound, Writer};
 use super::{About, Connection, Pipe};
@@ -84,6 +85,7 @@ pub(super) struct Queue {
     error: Option<SendError>,
     /// What was being written when writing failed or was stopped.
     unwritten: Option<Writing>,
+    pub(super) kept: Kept,
 }
 
 /// What it takes to write.
@@ -122,6 +124,7 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
         flushing: false,
         error: None,
         unwritten: None,
+        kept: Kept::default(),
     };
     let shared =
         Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), group, stop: Stop::default() });
@@ -372,8 +375,26 @@ impl Queue {
         self.error.clone().map_or(Ok(()), Err)
     }
 
-    fn is_written(&self) -> bool {
+    pub(super) fn is_written(&self) -> bool {
         self.out.is_some() && self.outbound.buffer.is_empty()
+    }
+
+    /// Whether there is more memory than an idle connection keeps.
+    pub(super) fn holds_memory(&self) -> bool {
+        let writing = self.out.as_ref().map(|out| &out.writing);
+        let starts = writing.into_iter().map(|writing| &writing.starts).chain([&self.starts]);
+        let buffers = writing.into_iter().map(|writing| &writing.buffer).chain([&self.outbound.buffer]);
+        starts.map(Vec::capacity).any(|places| places > KEEP_STARTS)
+            || buffers.into_iter().any(WriteBuffer::holds_memory)
+    }
+
+    /// Gives memory back, once everything is written.
+    pub(super) fn release_memory(&mut self) {
+        if let Some(out) = &mut self.out {
+            out.writing.release_memory();
+        }
+        self.outbound.buffer.release_memory();
+        release(&mut self.starts);
     }
 }
 
@@ -389,9 +410,13 @@ impl Writing {
 
     fn release_memory(&mut self) {
         self.buffer.release_memory();
-        if self.starts.capacity() > KEEP_STARTS {
-            self.starts = Vec::new();
-        }
+        release(&mut self.starts);
+    }
+}
+
+fn release(starts: &mut Vec<u64>) {
+    if starts.is_empty() && starts.capacity() > KEEP_STARTS {
+        *starts = Vec::new();
     }
 }
 
@@ -451,7 +476,7 @@ impl Shared {
     }
 
     /// Writes what can be written now; true when that was everything.
-    fn try_write(&self, queue: &mut Queue) -> bool {
+    fn try_write(self: &Arc<Self>, queue: &mut Queue) -> bool {
         let Some(Out { io, writer, life, .. }) = &mut queue.out else {
             return false;
         };
@@ -460,6 +485,7 @@ impl Shared {
         match writer.poll_flush(&mut queue.outbound.buffer, io, life, &mut cx) {
             Poll::Ready(Ok(())) => {
                 queue.starts.clear();
+                self.keep_memory(queue);
                 true
             }
             Poll::Ready(Err(error)) => {
@@ -553,10 +579,10 @@ async fn flush(shared: Arc<Shared>, mut out: Out) {
         {
             let mut queue = shared.lock();
             if queue.outbound.buffer.is_empty() {
-                out.writing.release_memory();
                 shared.group.written();
                 queue.out = Some(out);
                 queue.flushing = false;
+                shared.keep_memory(&mut queue);
                 drop(queue);
                 shared.group.wake();
                 return;

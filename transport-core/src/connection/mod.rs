@@ -8,6 +8,7 @@ mod error;
 mod group;
 mod halves;
 mod inbound;
+mod kept;
 mod life;
 mod open;
 mod outbound;
