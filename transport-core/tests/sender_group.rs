@@ -178,6 +178,32 @@ fn what_the_stream_has_taken_no_byte_of_comes_back() {
     });
 }
 
+/// Whoever sends is told either that the message is sent, and then it is given back if it was not, or that it is not.
+#[tokio::test]
+async fn a_message_that_was_refused_is_not_given_back() {
+    for room in [0, 5, 12, 100] {
+        let mut peers = Peers::new(room.max(1), Limits::default());
+        let (sender, _receiver, mut far) = peers.connect().await;
+        if room == 0 {
+            drop(far);
+            assert!(matches!(sender.try_send(&message(0)), Err(SendError::Io(_))));
+        } else {
+            // The pipe takes some bytes of it, and then it breaks.
+            assert!(sender.try_send(&message(0)).unwrap());
+            let _some = read(&mut far, room.min(12)).await;
+            drop(far);
+            while sender.try_send(&message(1)).is_ok() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let unsent = numbers(&sender.take_unsent().await);
+        assert!(
+            unsent.iter().all(|number| *number == 1) && (room > 0 || unsent.is_empty()),
+            "{room}: {unsent:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_broadcast_has_the_bytes_of_a_message_that_is_sent_and_passes_over_who_is_full() {
     let mut peers = Peers::new(1 << 20, Limits::default().with_queued_out_messages(1));

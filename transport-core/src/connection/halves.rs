@@ -83,6 +83,8 @@ pub(super) struct Queue {
     /// Whether there is a flusher.
     flushing: bool,
     error: Option<SendError>,
+    /// Whether the sender of the last message that waits was told that it is not sent.
+    refused: bool,
     /// What was being written when writing failed or was stopped.
     unwritten: Option<Writing>,
     pub(super) kept: Kept,
@@ -123,6 +125,7 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
         out: Some(out),
         flushing: false,
         error: None,
+        refused: false,
         unwritten: None,
         kept: Kept::default(),
     };
@@ -367,8 +370,13 @@ impl Queue {
             buffer: std::mem::take(&mut self.outbound.buffer),
             starts: std::mem::take(&mut self.starts),
         };
-        let unsent = self.unwritten.take().into_iter().chain([queued]);
-        unsent.flat_map(|writing| writing.unsent(&*self.outbound.encoder)).collect()
+        let written = self.unwritten.take().into_iter().chain([queued]);
+        let mut unsent: Vec<Message> =
+            written.flat_map(|writing| writing.unsent(&*self.outbound.encoder)).collect();
+        if std::mem::take(&mut self.refused) {
+            unsent.pop();
+        }
+        unsent
     }
 
     pub(super) fn check(&self) -> Result<(), SendError> {
@@ -433,9 +441,17 @@ impl Shared {
         queue: &mut Queue,
         message: MessageRef<'_>,
     ) -> Result<(), SendError> {
+        let start = queue.outbound.buffer.end();
         queue.encode(message)?;
         self.see_to_writing(queue);
-        queue.check()
+        match queue.check() {
+            // An error means that no byte of it went out. If one did, the error shows at the next call.
+            Err(error) if start >= queue.outbound.buffer.taken() => {
+                queue.refused = true;
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whatever was queued has a flusher, or gets one, or is written now.
