@@ -120,7 +120,8 @@ pub struct SocketConfig {
     pub linger: Duration,
     /// How long to wait between attempts to connect. Default 200 ms at first, at most 5 s.
     pub reconnect: BackoffConfig,
-    /// All other bounds. The default is core's: 16 MiB a message, 5 s for a handshake, PING after 30 s of silence.
+    /// All other bounds. The default is core's: 16 MiB a message, 5 s for a handshake, PING after 30 s of silence. From
+    /// `unread_per_listener` on, over all peers of the socket together, nothing more is read from any of them.
     pub limits: Limits,
     /// The name under which a ROUTER that this socket connects to shall know it. Default: none.
     pub routing_id: Bytes,

@@ -89,6 +89,9 @@ pub enum Rejection {
     /// It has more subscriptions than a publisher keeps for one peer.
     #[error("it has more subscriptions than are kept for one peer")]
     TooManySubscriptions,
+    /// It takes no subscriptions, and too many wait for it. It is told of them all when it is connected again.
+    #[error("it takes no subscriptions")]
+    TakesNoSubscriptions,
     /// A reply that is none.
     #[error("it sent a reply that is malformed")]
     MalformedReply,

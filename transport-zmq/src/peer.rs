@@ -21,7 +21,6 @@ pub struct Peer {
 }
 
 struct Inner {
-    id: u64,
     /// The pipe that it uses: the same for all connections of one endpoint that is connected to.
     pipe: u64,
     endpoint: Address,
@@ -35,17 +34,10 @@ struct Inner {
 }
 
 impl Peer {
-    pub(crate) fn new(
-        id: u64,
-        pipe: u64,
-        endpoint: Address,
-        source: Source,
-        sender: Sender,
-        gate: Gate,
-    ) -> Peer {
+    pub(crate) fn new(pipe: u64, endpoint: Address, source: Source, sender: Sender, gate: Gate) -> Peer {
         let (routing_id, rejection) = (OnceLock::new(), OnceLock::new());
         let (cut, dropped) = (CancellationToken::new(), AtomicU64::new(0));
-        let inner = Inner { id, pipe, endpoint, source, sender, gate, routing_id, cut, rejection, dropped };
+        let inner = Inner { pipe, endpoint, source, sender, gate, routing_id, cut, rejection, dropped };
         Peer { inner: Arc::new(inner) }
     }
 
@@ -130,7 +122,7 @@ impl Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Peer) -> bool {
-        self.inner.id == other.inner.id
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 }
 
@@ -138,7 +130,7 @@ impl Eq for Peer {}
 
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.inner.id.hash(state);
+        Arc::as_ptr(&self.inner).hash(state);
     }
 }
 

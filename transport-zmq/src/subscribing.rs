@@ -24,16 +24,15 @@ struct State {
     counts: BTreeMap<Bytes, usize>,
     /// Who is told.
     peers: Vec<Peer>,
-}
-
-impl Default for Wanted {
-    fn default() -> Wanted {
-        let state = State { counts: BTreeMap::new(), peers: Vec::new() };
-        Wanted { state: Mutex::new(state) }
-    }
+    /// How many messages may wait for one of them, besides all of the topics.
+    most_waiting: usize,
 }
 
 impl Wanted {
+    pub(crate) fn new(most_waiting: usize) -> Wanted {
+        Wanted { state: Mutex::new(State { counts: BTreeMap::new(), peers: Vec::new(), most_waiting }) }
+    }
+
     /// True when there was no such subscription.
     pub(crate) fn subscribe(&self, topic: &[u8]) -> bool {
         let state = &mut *self.lock();
@@ -70,7 +69,7 @@ impl Wanted {
             Some((&CANCEL, topic)) if sent.part_count() == 1 => {
                 state.counts.remove(topic);
             }
-            _ => {}
+            _ => return state.offer_all(sent),
         }
         state.tell_all(&sent.to_message());
     }
@@ -88,9 +87,21 @@ impl Wanted {
 
 impl State {
     fn tell_all(&self, message: &Message) {
+        let most = self.most_waiting.saturating_add(self.counts.len());
         for peer in &self.peers {
             // Who cannot be told is about to go, and is told everything when it comes back.
             let _gone = peer.sender().send_now(message);
+            if peer.sender().queued() > most {
+                peer.turn_out(Rejection::TakesNoSubscriptions);
+            }
+        }
+    }
+
+    fn offer_all(&self, message: MessageRef<'_>) {
+        for peer in &self.peers {
+            if !peer.sender().try_send(message).unwrap_or(false) {
+                peer.count_dropped();
+            }
         }
     }
 }

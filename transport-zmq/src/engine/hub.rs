@@ -117,13 +117,13 @@ impl Hub {
         let waits = matches!(socket_type, Push | Dealer | Req | Pair);
         Arc::new(Hub {
             waits_for_connections: waits && !config.immediate,
+            inbox: Inbox::new(config.limits.unread_per_listener),
             config,
             socket_type,
             transports: transports.clone(),
             pattern,
             group: SenderGroup::new(),
             pipes: Pipes::default(),
-            inbox: Inbox::default(),
             events,
             first_events: Mutex::new(Some(first_events)),
             endpoints: Mutex::default(),
@@ -281,13 +281,17 @@ impl Hub {
                 accepted = server.accept() => accepted,
                 () = self.closing.cancelled() => None,
             };
-            let Some(connection) = accepted else { return };
+            let Some(connection) = accepted else { break };
             let (hub, address) = (Arc::clone(&self), address.clone());
             self.tasks.spawn(async move {
                 let pipe = hub.new_id();
-                link::run(&hub, connection, address, pipe).await;
+                link::run(&hub, connection, address, pipe, &hub.closing).await;
             });
         }
+        let handle = server.handle();
+        drop(server);
+        // Whoever waits for this socket to close can bind there again.
+        handle.retire().await;
     }
 
     async fn pass_events_on(self: Arc<Hub>, mut events: ServerEvents, address: Address) {
@@ -327,7 +331,7 @@ impl Hub {
             let wait = match connected {
                 Ok(connection) => {
                     let since = tokio::time::Instant::now();
-                    link::run(&self, connection, address.clone(), pipe).await;
+                    link::run(&self, connection, address.clone(), pipe, &stop).await;
                     backoff.lasted(since.elapsed());
                     backoff.next_wait()
                 }

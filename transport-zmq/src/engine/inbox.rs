@@ -8,19 +8,20 @@ use std::task::{Context, Poll};
 use atomic_waker::AtomicWaker;
 use transport_core::{Batch, Message, MessageRef};
 
-use super::gate::Taken;
+use super::gate::{Budget, Gate, Taken};
 use super::hub::Hub;
 use super::spin::Spin;
+use crate::config::HighWaterMark;
 use crate::logic::fair_queue::FairQueue;
 use crate::peer::Peer;
 
 /// Where the peers' tasks put what they have read.
-#[derive(Default)]
 pub(crate) struct Inbox {
     batches: Mutex<Vec<Arrived>>,
     /// Whether `batches` may have something: looked at without the lock.
     arrived: AtomicBool,
     receiver: AtomicWaker,
+    budget: Arc<Budget>,
 }
 
 struct Arrived {
@@ -30,6 +31,21 @@ struct Arrived {
 }
 
 impl Inbox {
+    /// An empty one in which so many bytes may wait.
+    pub(super) fn new(most: usize) -> Inbox {
+        Inbox {
+            batches: Mutex::default(),
+            arrived: AtomicBool::new(false),
+            receiver: AtomicWaker::new(),
+            budget: Budget::new(most),
+        }
+    }
+
+    /// A gate for a peer.
+    pub(super) fn gate(&self, mark: HighWaterMark) -> Gate {
+        Gate::new(mark, Arc::clone(&self.budget))
+    }
+
     /// Adds what has been read of a peer.
     pub(super) fn push(&self, peer: &Peer, batch: Batch, conflate: bool) {
         let taken = peer.gate().take(batch.len(), batch.byte_count());

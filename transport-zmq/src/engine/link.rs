@@ -1,27 +1,34 @@
 //! A peer's life at a socket: taken in, read from, and seen off.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use transport_core::{Address, Connection, Receiver, RecvError};
+use tokio_util::sync::CancellationToken;
+use transport_core::{Address, Connection, Message, Receiver, RecvError, SendError};
 
-use super::gate::Gate;
 use super::hub::Hub;
 use super::pipes::{Pipe, WaitQueue};
 use crate::events::{Disconnected, SocketEvent};
 use crate::peer::Peer;
 
-/// Runs until the connection has ended.
-pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Address, pipe: u64) {
+/// Runs until the connection has ended, or shall by `stop`, which comes with the end of the socket too.
+pub(super) async fn run(
+    hub: &Arc<Hub>,
+    connection: Connection,
+    endpoint: Address,
+    pipe: u64,
+    stop: &CancellationToken,
+) {
     let source = connection.source().clone();
     let (sender, mut receiver) = connection.split_into(&hub.group);
-    let gate = Gate::new(hub.config.receive_mark);
-    let peer = Peer::new(hub.new_id(), pipe, endpoint, source, sender, gate);
+    let gate = hub.inbox.gate(hub.config.receive_mark);
+    let peer = Peer::new(pipe, endpoint, source, sender, gate);
     if let Err(reason) = hub.pattern.admit(&peer) {
         let (source, identity) = (peer.source().clone(), peer.identity().clone());
         hub.tell(SocketEvent::Rejected { source, identity, reason });
         return;
     }
-    open_pipe(hub, &peer);
+    let left_over = open_pipe(hub, &peer);
     hub.tell(SocketEvent::Connected { peer: peer.clone() });
     let reason = tokio::select! {
         end = read(hub, &peer, &mut receiver) => end,
@@ -30,12 +37,14 @@ pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Addres
             (None, Some(error)) => error.into(),
             (None, None) => Disconnected::ByUs,
         },
-        () = hub.closing.cancelled() => {
-            see_off(hub, &peer, &mut receiver).await;
+        () = stop.cancelled() => {
+            if hub.closing.is_cancelled() {
+                see_off(hub, &peer, &mut receiver).await;
+            }
             Disconnected::ByUs
         }
     };
-    close_pipe(hub, &peer).await;
+    close_pipe(hub, &peer, left_over).await;
     let last_words = hub.pattern.left(&peer);
     if !last_words.is_empty() {
         hub.inbox.push(&peer, last_words, false);
@@ -43,30 +52,33 @@ pub(super) async fn run(hub: &Arc<Hub>, connection: Connection, endpoint: Addres
     hub.tell(SocketEvent::Disconnected { peer, reason });
 }
 
-/// From here on messages go to the peer: first those that waited for it.
-fn open_pipe(hub: &Hub, peer: &Peer) {
-    {
-        let list = hub.pipes.lock();
-        let waiting = list.iter().find_map(|pipe| match pipe {
-            Pipe::Waiting(queue) if pipe.id() == peer.pipe() => Some(Arc::clone(queue)),
-            _ => None,
-        });
-        drop(list);
-        for message in waiting.iter().flat_map(|queue| queue.move_out()) {
-            // If it fails, so does what follows, and the peer's end is noticed there.
-            let _noticed_later = peer.sender().send_now(&message);
+/// From here on messages go to the peer: first those that waited for it. Answers those that it cannot be sent any more.
+fn open_pipe(hub: &Hub, peer: &Peer) -> VecDeque<Message> {
+    let waiting = hub.pipes.lock().iter().find_map(|pipe| match pipe {
+        Pipe::Waiting(queue) if pipe.id() == peer.pipe() => Some(Arc::clone(queue)),
+        _ => None,
+    });
+    let mut messages = waiting.map(|queue| queue.move_out()).unwrap_or_default();
+    while let Some(message) = messages.front() {
+        match peer.sender().send_now(message) {
+            Ok(()) => {}
+            Err(SendError::Unencodable(_)) => hub.count_dropped(),
+            // The peer's end is noticed where its connection is read.
+            Err(_) => break,
         }
+        messages.pop_front();
     }
     hub.put_pipe(Pipe::Open(peer.clone()));
+    messages
 }
 
 /// What the peer did not get waits for its endpoint's next connection, if there will be one.
-async fn close_pipe(hub: &Hub, peer: &Peer) {
+async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
     // Whoever still has the peer is told from now on.
     let unsent = peer.sender().take_unsent().await;
     if hub.waits_for(peer.pipe()) {
         let queue = WaitQueue::new(peer.pipe(), hub.config.send_mark);
-        queue.put_back(unsent);
+        queue.put_back(unsent.into_iter().chain(left_over).collect());
         hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
     } else {
         hub.pipes.remove(peer);
@@ -109,7 +121,7 @@ fn end(error: RecvError) -> Disconnected {
     Disconnected::Receive(Arc::new(error))
 }
 
-fn sending_error(peer: &Peer) -> Option<transport_core::SendError> {
+fn sending_error(peer: &Peer) -> Option<SendError> {
     peer.sender().error()
 }
 

@@ -109,10 +109,11 @@ impl WaitQueue {
     }
 
     /// Puts messages back that were not sent after all, in front.
-    pub(super) fn put_back(&self, unsent: Vec<Message>) {
+    pub(super) fn put_back(&self, mut unsent: VecDeque<Message>) {
         let mut state = self.lock();
         state.bytes += unsent.iter().map(Message::byte_count).sum::<usize>();
-        unsent.into_iter().rev().for_each(|message| state.messages.push_front(message));
+        unsent.append(&mut state.messages);
+        state.messages = unsent;
     }
 
     /// Takes everything out for good.

@@ -6,7 +6,7 @@ use transport_core::framing::zmtp::SocketType;
 use transport_core::{Message, MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
-use crate::engine::{Hub, Incoming, Open, Owner, send_to};
+use crate::engine::{Hub, Incoming, Open, Owner};
 use crate::logic::requests::{self, Envelope};
 use crate::peer::Peer;
 
@@ -28,6 +28,9 @@ pub enum ReplyError {
     /// There is no request to reply to.
     #[error("there is no request to reply to; receive one first")]
     NothingAsked,
+    /// Whoever asked does not take its replies, and has asked more than its queue has room for. This reply is dropped.
+    #[error("the peer that asked does not take its replies; this one was dropped")]
+    NoRoom,
     /// Whoever asked has gone, or cannot be sent to.
     #[error("the peer that asked cannot be replied to")]
     Peer(#[source] SendError),
@@ -62,7 +65,8 @@ impl RepSocket {
         self.asking.as_ref().map(|(peer, _)| peer)
     }
 
-    /// Replies to the request that was received last; waits for room.
+    /// Replies to the request that was received last. It waits for no peer: one that asks and takes no replies must not
+    /// keep them from the others.
     ///
     /// # Errors
     ///
@@ -70,12 +74,19 @@ impl RepSocket {
     ///
     /// # Cancel safety
     ///
-    /// Cancel-safe: the reply goes out as a whole or not at all, and can be sent again.
+    /// Cancel-safe: it waits only to let other tasks run; the reply goes out as a whole or not at all, and can be sent
+    /// again.
     pub async fn send(&mut self, reply: impl Into<MessageRef<'_>>) -> Result<(), ReplyError> {
-        let (peer, envelope) = self.asking.as_ref().ok_or(ReplyError::NothingAsked)?;
-        let sent = send_to(&self.hub, peer, reply.into().behind(envelope)).await;
-        self.asking = None;
-        sent.map_err(ReplyError::Peer)
+        tokio::task::coop::consume_budget().await;
+        let (peer, envelope) = self.asking.take().ok_or(ReplyError::NothingAsked)?;
+        match peer.sender().try_send(reply.into().behind(&envelope)) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                peer.count_dropped();
+                Err(ReplyError::NoRoom)
+            }
+            Err(error) => Err(ReplyError::Peer(error)),
+        }
     }
 }
 

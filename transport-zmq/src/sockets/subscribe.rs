@@ -41,7 +41,7 @@ pub struct XSubSocket {
 impl SubSocket {
     /// A socket without endpoints and subscriptions. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> SubSocket {
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(Wanted::new(config.send_mark.messages));
         let hub = Hub::new(transports, config, SocketType::Sub, Arc::clone(&wanted) as _);
         SubSocket {
             incoming: Incoming::new(Arc::clone(&hub)),
@@ -165,7 +165,7 @@ impl Stream for SubSocket {
 impl XSubSocket {
     /// A socket without endpoints and subscriptions. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> XSubSocket {
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(Wanted::new(config.send_mark.messages));
         let hub = Hub::new(transports, config, SocketType::XSub, Arc::clone(&wanted) as _);
         XSubSocket { incoming: Incoming::new(Arc::clone(&hub)), hub: Owner::new(hub), wanted }
     }
@@ -173,7 +173,8 @@ impl XSubSocket {
     /// Sends a message to all peers: `01` and a topic to subscribe, `00` and a topic to take that back, anything else as it
     /// is.
     ///
-    /// Subscriptions are kept for peers that come later.
+    /// Subscriptions are kept for peers that come later. Other messages are dropped for a peer that has no room for them, as
+    /// its [`dropped`](Peer::dropped) counts.
     pub fn send<'m>(&mut self, message: impl Into<MessageRef<'m>>) {
         self.wanted.pass_on(message.into());
     }
