@@ -11,6 +11,7 @@ use crate::directory::{ISSUED, KEY};
 use crate::error::Error;
 use crate::pem::PemFile;
 use crate::revocation::RevocationList;
+use crate::temporary;
 use crate::validity::{days_between, display_minute};
 
 /// How to check.
@@ -70,22 +71,30 @@ impl Report {
 
 /// Checks files, and every `.pem`, `.key`, `.crt`, `.csr` and `.crl` file in folders: that each private key is its certificate's
 /// and can be read by nobody else, that each chain ends at an authority that is here, and that nothing is expired, revoked
-/// or damaged. An authority's records of what it issued are left out.
+/// or damaged; and that nothing was left by a process that was killed. An authority's records of what it issued are left out.
 ///
 /// # Errors
 ///
 /// When there is nothing to check, or a folder cannot be read.
 pub fn check(paths: &[PathBuf], config: &CheckConfig) -> Result<Report, Error> {
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for path in paths {
-        collect(path, true, 0, &mut files)?;
+        found.collect(path, true, 0)?;
     }
-    if files.is_empty() {
+    let Found { files, left_over } = found;
+    if files.is_empty() && left_over.is_empty() {
         let problem = "there is nothing to check: no file that ends in .pem, .key, .crt, .csr or .crl";
         return Err(Error::Config(problem.into()));
     }
     let files = files.into_iter().map(Checked::read).collect::<Result<Vec<_>, _>>()?;
-    Ok(judge(&files, config))
+    let mut report = judge(&files, config);
+    for path in left_over {
+        let shown = path.display();
+        let problem =
+            format!("a certgen that was killed left it, and there may be a private key in it: rm {shown}");
+        report.findings.push(Finding { severity: Severity::Warning, problem, path });
+    }
+    Ok(report)
 }
 
 /// A file as it was found; what is decided about it needs no file system any more.
@@ -111,34 +120,48 @@ impl Checked {
     }
 }
 
-fn collect(path: &Path, is_named: bool, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Error> {
-    let failed = |error| Error::io("read", path, error);
-    if !path.is_dir() {
-        let kinds = ["pem", "key", "crt", "csr", "crl"];
-        let has_kind = path.extension().is_some_and(|end| kinds.iter().any(|kind| end == *kind));
-        // A folder may have been named twice, or within another one.
-        let same =
-            |file: &PathBuf| file == path || fs::canonicalize(file).ok() == fs::canonicalize(path).ok();
-        let is_new = !files.iter().any(same);
-        if (is_named || has_kind) && is_new {
-            files.push(path.to_owned());
+/// What there is to check.
+#[derive(Default)]
+struct Found {
+    files: Vec<PathBuf>,
+    /// What is here by accident.
+    left_over: Vec<PathBuf>,
+}
+
+impl Found {
+    fn collect(&mut self, path: &Path, is_named: bool, depth: usize) -> Result<(), Error> {
+        let failed = |error| Error::io("read", path, error);
+        if !path.is_dir() {
+            if temporary::is_left_over(path) {
+                self.left_over.push(path.to_owned());
+                return Ok(());
+            }
+            let kinds = ["pem", "key", "crt", "csr", "crl"];
+            let has_kind = path.extension().is_some_and(|end| kinds.iter().any(|kind| end == *kind));
+            // A folder may have been named twice, or within another one.
+            let same =
+                |file: &PathBuf| file == path || fs::canonicalize(file).ok() == fs::canonicalize(path).ok();
+            let is_new = !self.files.iter().any(same);
+            if (is_named || has_kind) && is_new {
+                self.files.push(path.to_owned());
+            }
+            return Ok(());
         }
-        return Ok(());
-    }
-    if depth > DEEPEST || (!is_named && path.is_symlink()) {
-        return Ok(());
-    }
-    let mut entries = fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
-        .map_err(failed)?;
-    entries.sort();
-    let is_authority = path.join(KEY).exists();
-    for entry in entries {
-        if !(is_authority && entry.ends_with(ISSUED)) {
-            collect(&entry, false, depth + 1, files)?;
+        if depth > DEEPEST || (!is_named && path.is_symlink()) {
+            return Ok(());
         }
+        let mut entries = fs::read_dir(path)
+            .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>())
+            .map_err(failed)?;
+        entries.sort();
+        let is_authority = path.join(KEY).exists();
+        for entry in entries {
+            if !(is_authority && entry.ends_with(ISSUED)) {
+                self.collect(&entry, false, depth + 1)?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn judge(files: &[Checked], config: &CheckConfig) -> Report {

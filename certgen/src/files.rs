@@ -9,11 +9,13 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::temporary;
 
 /// Files that appear together: each is written beside its place, with its mode from the start, and reaches the disk before
 /// any of them is renamed into its place.
 ///
-/// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again.
+/// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again. What a
+/// process leaves that is killed before that, the first set removes that writes into the same folder an hour later.
 ///
 /// # Security
 ///
@@ -171,9 +173,11 @@ impl FileSet {
             return Err(Error::Config(format!("{} is named twice", path.display())));
         }
         let failed = |error| Error::io("write", path, error);
-        let mut random = [0; 8];
-        aws_lc_rs::rand::fill(&mut random).map_err(|_| failed(io::Error::other("no random numbers")))?;
-        let temporary = folder_of(path).join(format!(".certgen-{:016x}.tmp", u64::from_le_bytes(random)));
+        let folder = folder_of(path);
+        if !self.staged.iter().any(|staged| folder_of(&staged.path) == folder) {
+            temporary::remove_left_over(folder)?;
+        }
+        let temporary = folder.join(temporary::name().map_err(failed)?);
         // Not through a link, and no file that exists: that is what `create_new` says.
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(failed)?;

@@ -41,6 +41,7 @@ mod request;
 mod revocation;
 mod serial;
 mod template;
+mod temporary;
 mod validity;
 
 pub use algorithm::Algorithm;

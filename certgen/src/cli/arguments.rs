@@ -419,7 +419,7 @@ Examples:
 const CHECK_HELP: &str = "\
 Exit codes, as monitoring plugins have them:
   0  OK
-  1  WARNING: something expires within --within days, or outlives its authority
+  1  WARNING: something expires within --within days, or outlives its authority; a file of a certgen that was killed
   2  CRITICAL: expired or not yet valid; a key that is not its certificate's; a broken chain; revoked; a revocation list
      whose next update is overdue; a private key that others can read; a file that is damaged
   3  UNKNOWN: nothing to check, or it cannot be read

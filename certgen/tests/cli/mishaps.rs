@@ -1,12 +1,12 @@
 //! What goes wrong from outside: no room, no rights, an interrupt. Nothing is left behind.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use certgen::PemFile;
 
@@ -35,7 +35,8 @@ fn whenever_it_is_interrupted_there_is_a_whole_file_or_none() {
     let (mut whole, mut none) = (0, 0);
     for round in 0..60 {
         let arguments = ["mtls", "tls", "-q", "--client", "a", "b", "c"];
-        let mut child = folder.command(&arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut child =
+            folder.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_micros(round * 500));
         // TERM, INT and HUP in turn.
         let signal = [15, 2, 1][usize::try_from(round % 3).unwrap()];
@@ -59,6 +60,21 @@ fn whenever_it_is_interrupted_there_is_a_whole_file_or_none() {
         assert!(status.success() || ended_by == Some(signal), "round {round}: {status}");
     }
     assert!(whole > 0 && none > 0, "whole {whole}, none {none}: the delays missed the work");
+}
+
+#[test]
+fn what_stays_when_it_is_killed_can_be_read_by_nobody_else_and_goes_later() {
+    let (folder, left) = killed_while_writing();
+    for file in &left {
+        assert_eq!(folder.mode(file), 0o600);
+        let two_hours_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+        File::open(folder.join(file)).unwrap().set_modified(two_hours_ago).unwrap();
+    }
+    let told = folder.run(&["check", "."]);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    assert!(told.stdout.contains(&format!("a private key in it: rm ./{}", left[0])), "{}", told.stdout);
+    folder.run(&["server.pem"]).well();
+    assert!(left_over(&folder).is_empty());
 }
 
 #[test]
@@ -91,6 +107,30 @@ fn a_renewed_file_keeps_its_owner_group_and_mode() {
     let metadata = fs::metadata(&path).unwrap();
     assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o777), (OTHER, OTHER, 0o640));
     assert!(PemFile::read(&path).is_ok());
+}
+
+/// A folder in which a process was killed while it wrote, and what it left.
+fn killed_while_writing() -> (Folder, Vec<String>) {
+    let names: Vec<String> = (0..300).map(|i| format!("{i}.pem")).collect();
+    let arguments: Vec<_> = names.iter().map(String::as_str).collect();
+    for _ in 0..50 {
+        let folder = Folder::new();
+        let mut child =
+            folder.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while left_over(&folder).is_empty() && child.try_wait().unwrap().is_none() {}
+        // It may have ended already.
+        let _ = child.kill();
+        child.wait().unwrap();
+        let left = left_over(&folder);
+        if !left.is_empty() {
+            return (folder, left);
+        }
+    }
+    panic!("it was never killed in time");
+}
+
+fn left_over(folder: &Folder) -> Vec<String> {
+    folder.tree().into_iter().filter(|file| file.ends_with(".tmp")).collect()
 }
 
 /// A folder that everybody can enter and only root can write to, and a copy of the program where everybody can reach it.
