@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::pem::PemFile;
 use crate::revocation::RevocationList;
 use crate::temporary;
-use crate::validity::{days_between, display_minute};
+use crate::validity::{display_days, display_minute};
 
 /// How to check.
 #[derive(Clone, Debug)]
@@ -204,7 +204,8 @@ struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Each key is that of the first certificate of its file, or of the file of the same name, and only its owner's.
+    /// Each key is that of the first certificate of its file, or of a file of the same name that has no key of its own, and
+    /// only its owner's.
     fn keys(&mut self, file: &Checked, content: &PemFile, files: &[Checked]) {
         if content.keys.is_empty() {
             return;
@@ -227,6 +228,7 @@ impl Judged<'_> {
             other.path != file.path && other.path.with_extension("") == file.path.with_extension("")
         };
         let beside = files.iter().filter(sibling).filter_map(|other| other.content.as_ref().ok());
+        let beside = beside.filter(|other| other.keys.is_empty());
         let first =
             content.certificates.first().or_else(|| beside.flat_map(|other| &other.certificates).next());
         let is_its = |certificate: &Certificate| {
@@ -305,11 +307,12 @@ impl Judged<'_> {
         if from > now {
             self.critical(format!("{what} is not valid before {}", display_minute(from)));
         } else if until < now {
-            let days = days_between(until, now);
-            self.critical(format!("{what} expired {days} days ago, {}", display_minute(until)));
-        } else if until.duration_since(now).is_ok_and(|left| left < within) {
-            let days = days_between(now, until);
-            self.warning(format!("{what} expires in {days} days, {}", display_minute(until)));
+            let past = display_days(now.duration_since(until).unwrap_or_default());
+            self.critical(format!("{what} expired {past} ago, {}", display_minute(until)));
+        } else if let Ok(left) = until.duration_since(now)
+            && left < within
+        {
+            self.warning(format!("{what} expires in {}, {}", display_days(left), display_minute(until)));
         }
     }
 

@@ -73,11 +73,17 @@ impl FileSet {
     ///
     /// # Errors
     ///
-    /// When the file exists and is not to be replaced.
+    /// When the file exists and is not to be replaced, or its folder does not exist.
     pub fn check(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
         if path.file_name().is_none() || path.is_dir() {
             return Err(Error::Config(format!("{} is a folder, not the name of a file", path.display())));
+        }
+        let folder = folder_of(path);
+        if matches!(folder.try_exists(), Ok(false)) {
+            let (path, folder) = (path.display(), folder.display());
+            let problem = format!("cannot write {path}: there is no folder {folder}: mkdir -p {folder}");
+            return Err(Error::Config(problem));
         }
         // Links that lead nowhere count too.
         if !self.replaces && path.symlink_metadata().is_ok() {

@@ -60,4 +60,4 @@ pub use profile::Profile;
 pub use request::Request;
 pub use revocation::{RevocationConfig, RevocationList, RevocationReason, Revoked};
 pub use serial::SerialNumber;
-pub use validity::{Validity, display_day, display_minute};
+pub use validity::{Validity, display_day, display_days, display_minute};

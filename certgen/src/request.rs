@@ -96,6 +96,7 @@ impl Request {
         let path = path.as_ref();
         let mut requests = PemFile::read(path)?.requests;
         match requests.len() {
+            0 => Err(malformed("it has no signing request").in_file(path)),
             1 => Ok(requests.remove(0)),
             count => Err(malformed(&format!("it has {count} signing requests, not one")).in_file(path)),
         }

@@ -73,6 +73,15 @@ pub fn display_day(time: SystemTime) -> String {
     display_minute(time).chars().take(10).collect()
 }
 
+/// A time in days for people: `396 days`, `1 day`, `less than a day`.
+pub fn display_days(time: Duration) -> String {
+    match time.as_secs() / DAY {
+        0 => "less than a day".to_owned(),
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
 /// Whole days from one moment to a later one; 0 if it is not later.
 pub(crate) fn days_between(from: SystemTime, until: SystemTime) -> u64 {
     until.duration_since(from).map_or(0, |time| time.as_secs() / DAY)
@@ -124,5 +133,7 @@ mod tests {
     #[test]
     fn moments_are_printed_for_people() {
         assert_eq!(display_minute(UNIX_EPOCH + Duration::from_secs(1_795_567_744)), "2026-11-25 00:49 UTC");
+        let days = [0, DAY - 1, DAY, 2 * DAY].map(|seconds| display_days(Duration::from_secs(seconds)));
+        assert_eq!(days, ["less than a day", "less than a day", "1 day", "2 days"]);
     }
 }

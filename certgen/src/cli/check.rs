@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use certgen::check::{CheckConfig, Severity, check};
-use certgen::{Certificate, display_day};
+use certgen::{Certificate, display_day, display_days};
 
 use super::arguments::CheckOptions;
 use super::{Outcome, chain};
@@ -31,20 +31,19 @@ pub(crate) fn run(options: &CheckOptions) -> Outcome {
         Some(Severity::Warning) => ("WARNING", 1),
         Some(Severity::Critical) => ("CRITICAL", 2),
     };
+    let (files, well) = match report.files {
+        1 => ("1 file".to_owned(), "1 file is well".to_owned()),
+        files => (format!("{files} files"), format!("{files} files are well")),
+    };
     let mut text = match (&report.findings[..], &report.first_to_expire) {
         ([], Some((path, time))) => {
-            let left =
-                time.duration_since(SystemTime::now()).map_or(0, |left| left.as_secs() / (24 * 60 * 60));
-            format!(
-                "{word}: {} files are well; the first to expire is {} on {}, in {left} days\n",
-                report.files,
-                path.display(),
-                display_day(*time)
-            )
+            let left = display_days(time.duration_since(SystemTime::now()).unwrap_or_default());
+            let (path, day) = (path.display(), display_day(*time));
+            format!("{word}: {well}; the first to expire is {path} on {day}, in {left}\n")
         }
-        ([], None) => format!("{word}: {} files are well\n", report.files),
-        ([_], _) => format!("{word}: 1 problem in {} files\n", report.files),
-        (findings, _) => format!("{word}: {} problems in {} files\n", findings.len(), report.files),
+        ([], None) => format!("{word}: {well}\n"),
+        ([_], _) => format!("{word}: 1 problem in {files}\n"),
+        (findings, _) => format!("{word}: {} problems in {files}\n", findings.len()),
     };
     for finding in &report.findings {
         text.push_str(&format!("{}: {}: {}\n", finding.severity, finding.path.display(), finding.problem));

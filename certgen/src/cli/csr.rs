@@ -49,6 +49,7 @@ pub(crate) fn run(options: &CsrOptions) -> Outcome {
 fn read_key(file: &PathBuf) -> Result<PrivateKey, Error> {
     let mut keys = PemFile::read(file)?.keys;
     match keys.len() {
+        0 => Err(Error::Config(format!("{} has no private key", file.display()))),
         1 => Ok(keys.remove(0)),
         count => Err(Error::Config(format!("{} has {count} private keys, not one", file.display()))),
     }

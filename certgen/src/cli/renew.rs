@@ -1,7 +1,7 @@
 //! `certgen renew`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use certgen::{
@@ -24,15 +24,17 @@ struct Renewed {
 
 pub(crate) fn run(options: &RenewOptions) -> Outcome {
     let directory = options.authority.as_ref().map(AuthorityDirectory::open).transpose()?;
-    let renew = |file: &PathBuf| {
-        // A link stays a link: what it leads to is renewed.
+    let renew = |file: &PathBuf| -> Result<Renewed, Error> {
+        let old = PemFile::read(file)?;
+        let in_file = |error| Error::File { path: file.clone(), source: Box::new(error) };
+        let (content, certificate) = renew(old, options, directory.as_ref()).map_err(in_file)?;
+        // A link stays a link: what it leads to is replaced.
         let file = fs::canonicalize(file).map_err(|source| Error::Io {
             action: "read",
             path: file.clone(),
             source,
         })?;
-        renew(&file, options, directory.as_ref())
-            .map_err(|error| Error::File { path: file, source: Box::new(error) })
+        Ok(Renewed { file, content, certificate })
     };
     let renewed = options.files.iter().map(renew).collect::<Result<Vec<_>, _>>()?;
     uninterrupted(|| {
@@ -52,12 +54,13 @@ pub(crate) fn run(options: &RenewOptions) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The new content of a file, and the certificate in it.
 fn renew(
-    file: &Path,
+    old: PemFile,
     options: &RenewOptions,
     directory: Option<&AuthorityDirectory>,
-) -> Result<Renewed, Error> {
-    let PemFile { mut keys, certificates, .. } = PemFile::read(file)?;
+) -> Result<(Zeroizing<String>, Certificate), Error> {
+    let PemFile { mut keys, certificates, .. } = old;
     let problem = |text: &str| Error::Config(text.to_owned());
     let Some((old, chain)) = certificates.split_first() else {
         return Err(problem("it has no certificate to renew"));
@@ -98,7 +101,7 @@ fn renew(
         (None, Some(key)) if options.keep_key => with_key(self_signed_for(&config, key)?),
         (None, Some(_)) => with_key(self_signed(&config)?),
     };
-    Ok(Renewed { file: file.to_owned(), content: content(key.as_ref(), &certificate, chain), certificate })
+    Ok((content(key.as_ref(), &certificate, chain), certificate))
 }
 
 fn with_key(made: certgen::Credentials) -> (Option<PrivateKey>, Certificate) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use certgen::{Certificate, Name, PemFile, Request, RevocationList, display_minute};
+use certgen::{Certificate, Name, PemFile, Request, RevocationList, display_days, display_minute};
 use serde::Serialize;
 
 use super::Outcome;
@@ -202,8 +202,8 @@ fn until(time: SystemTime) -> String {
     let now = SystemTime::now();
     let day = display_minute(time);
     match (time.duration_since(now), now.duration_since(time)) {
-        (Ok(left), _) => format!("{day} (in {} days)", left.as_secs() / DAY),
-        (_, Ok(past)) => format!("{day} (EXPIRED {} days ago)", past.as_secs() / DAY),
+        (Ok(left), _) => format!("{day} (in {})", display_days(left)),
+        (_, Ok(past)) => format!("{day} (EXPIRED {} ago)", display_days(past)),
         _ => day,
     }
 }
@@ -212,5 +212,3 @@ fn until(time: SystemTime) -> String {
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
-
-const DAY: u64 = 24 * 60 * 60;

@@ -60,6 +60,9 @@ fn a_key_that_is_not_its_certificates_is_2() {
     fs::set_permissions(folder.join("two/c.key"), Permissions::from_mode(0o600)).unwrap();
     fs::write(folder.join("two/c.crt"), folder.certificate("b.pem").pem()).unwrap();
     check(&folder, &["two"], 2, &["two/c.key: its private key is not its certificate's"]);
+    // But a certificate that has its key beside it in its file has nothing to do with another file.
+    fs::rename(folder.join("b.pem"), folder.join("two/c.crt")).unwrap();
+    check(&folder, &["two"], 0, &["2 files are well"]);
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn what_is_revoked_and_a_list_that_is_overdue_or_anothers_is_2() {
     let past = Validity::Between { not_before: now - day * 9, not_after: now - day };
     let list = authority.revocation_list(&RevocationConfig::default().with_validity(past)).unwrap();
     fs::write(folder.join("x.crl"), list.pem()).unwrap();
-    check(&folder, &["x.crl"], 2, &["the revocation list of CN=X expired 1 days ago"]);
+    check(&folder, &["x.crl"], 2, &["the revocation list of CN=X expired 1 day ago"]);
     let list = authority.revocation_list(&RevocationConfig::default()).unwrap();
     fs::write(folder.join("x.crl"), list.pem()).unwrap();
     folder.run(&["ca", "again", "--name", "X"]).well();

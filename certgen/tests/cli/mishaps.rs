@@ -78,6 +78,18 @@ fn what_stays_when_it_is_killed_can_be_read_by_nobody_else_and_goes_later() {
 }
 
 #[test]
+fn a_folder_that_is_not_there_is_told_with_the_command_that_makes_it() {
+    let folder = Folder::new();
+    folder.run(&["ca", "ca", "-q"]).well();
+    let before = folder.tree();
+    let hint = "there is no folder etc/tls: mkdir -p etc/tls";
+    folder.run(&["a.pem", "etc/tls/b.pem"]).failed_with(&["cannot write etc/tls/b.pem", hint]);
+    folder.run(&["leaf", "--ca", "ca", "a", "--out", "etc/tls/a.pem"]).failed_with(&[hint]);
+    folder.run(&["mtls", "etc/tls"]).failed_with(&["cannot make the folder etc/tls: No such file"]);
+    assert_eq!(folder.tree(), before);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_to_is_told_and_stays_as_it_was() {
     let Some(roots) = RootsFolder::new() else { return };
     roots.as_other(&["server.pem"]).failed_with(&["cannot write server.pem", "Permission denied"]);

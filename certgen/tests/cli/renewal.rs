@@ -59,6 +59,6 @@ fn what_cannot_be_renewed_stays_as_it_is() {
 
     let certificate = folder.certificate("alone.pem").pem();
     fs::write(folder.join("bare.pem"), &certificate).unwrap();
-    folder.run(&["renew", "bare.pem"]).failed_with(&["no private key"]);
+    folder.run(&["renew", "bare.pem"]).failed_with(&["certgen: cannot use bare.pem: it has no private key"]);
     assert_eq!(folder.text("bare.pem"), certificate);
 }

@@ -48,7 +48,9 @@ fn what_is_no_request_or_was_altered_is_refused() {
     let folder = Folder::new();
     folder.run(&["ca", "ca"]).well();
     folder.run(&["csr", "a"]).well();
-    folder.run(&["sign", "--ca", "ca", "ca/ca.pem"]).failed_with(&["0 signing requests"]);
+    folder
+        .run(&["sign", "--ca", "ca", "ca/ca.pem"])
+        .failed_with(&["cannot use ca/ca.pem: it has no signing request"]);
 
     // A letter of the name that is asked for, inside the signed part.
     let mut der = folder.pem("a.csr").requests[0].der().to_vec();
