@@ -21,11 +21,11 @@ lint:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# The ordinary tests: the README's command, and the facade without its features
+# The ordinary tests: the README's command, and the facade without its features and with those that are off
 test:
     cargo test --workspace
     cargo test -p transport --no-default-features
-    cargo test -p transport --all-features --test http
+    cargo test -p transport --all-features --test http --test zmq
     cargo test -p transport-tls --all-features
 
 # The tour: the README's other command
