@@ -122,6 +122,10 @@ pub struct SocketConfig {
     pub reconnect: BackoffConfig,
     /// All other bounds. The default is core's: 16 MiB a message, 5 s for a handshake, PING after 30 s of silence. From
     /// `unread_per_listener` on, over all peers of the socket together, nothing more is read from any of them.
+    ///
+    /// `write_time` is for ROUTER, REP, SUB and XSUB. At the others a peer may take nothing for as long as it shows that it is
+    /// alive, which this library does when an application is busy. A peer that does not (libzmq reads no PING while its
+    /// application is busy) needs a longer `dead_after`.
     pub limits: Limits,
     /// The name under which a ROUTER that this socket connects to shall know it. Default: none.
     pub routing_id: Bytes,

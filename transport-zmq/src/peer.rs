@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use transport_core::{Address, Claims, Identity, Sender, Source};
+use transport_core::{Address, Claims, Identity, MessageRef, SendError, Sender, Source};
 
 use crate::engine::gate::Gate;
 use crate::events::Rejection;
@@ -78,6 +78,17 @@ impl Peer {
 
     pub(crate) fn sender(&self) -> &Sender {
         &self.inner.sender
+    }
+
+    /// Sends a message if there is room; false when there is none. A peer that can no longer be sent to is cut.
+    #[inline]
+    pub(crate) fn try_send(&self, message: MessageRef<'_>) -> Result<bool, SendError> {
+        let sent = self.sender().try_send(message);
+        if matches!(&sent, Err(error) if !matches!(error, SendError::Unencodable(_))) {
+            // Its task may be waiting for what the peer sends.
+            self.cut();
+        }
+        sent
     }
 
     /// Whether a message can be sent to it now.

@@ -6,6 +6,7 @@
 //! Receiver  --pongs------------------'            else by a flusher task that lives as long as there is work
 //! ```
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -481,6 +482,14 @@ impl Shared {
         self.see_to_writing(queue);
     }
 
+    /// Sends a control event, unless something else is on its way to the peer: so that nothing piles up when it reads nothing.
+    fn send_if_quiet(self: &Arc<Self>, control: &Control) {
+        let quiet = self.lock().is_written();
+        if quiet {
+            self.send_control(control);
+        }
+    }
+
     /// A lone message is written at once by its sender; in a burst the flusher gathers.
     fn write_or_start_flusher(self: &Arc<Self>, queue: &mut Queue) {
         let alone = !self.group.is_burst();
@@ -646,6 +655,24 @@ impl Receiver {
     /// [`Stream::has_arrived`](crate::Stream::has_arrived).
     pub fn has_arrived(&self) -> bool {
         self.inbound.holds_bytes() || self.end.has_arrived()
+    }
+
+    /// Lets the peer know that this side is alive, for as long as the future is polled: to wait with while what the peer has
+    /// sent is left unread on purpose, and pings among it find no answer. Never ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn stay_alive(&mut self) -> Infallible {
+        loop {
+            match self.inbound.sign_of_life() {
+                Some((every, sign)) => {
+                    tokio::time::sleep(every).await;
+                    self.end.shared.send_if_quiet(&sign);
+                }
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Receives the next message; see [`Connection::recv`].

@@ -403,6 +403,11 @@ impl Inbound {
         (self.decoder, self.input)
     }
 
+    /// How often to send what while nothing is read.
+    pub(super) fn sign_of_life(&self) -> Option<(Duration, Control)> {
+        self.decoder.sign_of_life()
+    }
+
     /// Whether bytes were read and not yet received as messages.
     pub(super) fn holds_bytes(&self) -> bool {
         !self.input.is_empty() || self.decoder.held_bytes() > 0

@@ -263,6 +263,11 @@ pub trait MessageDecoder: Send {
     fn on_deadline(&mut self, _now: Instant) -> Result<Option<Control>, FramingError> {
         Ok(None)
     }
+
+    /// How often to send what, so that the peer knows that this side is alive while it reads nothing.
+    fn sign_of_life(&self) -> Option<(Duration, Control)> {
+        None
+    }
 }
 
 /// What came from the peer.

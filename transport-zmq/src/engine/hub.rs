@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -387,7 +388,13 @@ impl Hub {
 
     fn limits(&self) -> Limits {
         let mark = self.config.send_mark;
-        self.config.limits.clone().with_queued_out(mark.bytes).with_queued_out_messages(mark.messages)
+        let limits = self.config.limits.clone();
+        let limits = limits.with_queued_out(mark.bytes).with_queued_out_messages(mark.messages);
+        // Whoever waits for a single peer must not wait for ever. Elsewhere a peer may be busy for as long as it shows that it
+        // is alive: others have room, or messages for it are dropped, or there is nobody else to wait for.
+        use SocketType::{Rep, Router, Sub, XSub};
+        let waits_for_one = matches!(self.socket_type, Router | Rep | Sub | XSub);
+        if waits_for_one { limits } else { limits.with_write_time(Duration::MAX) }
     }
 
     fn take_endpoint(

@@ -92,7 +92,11 @@ const TURN: usize = 128 << 10;
 
 async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
     loop {
-        peer.gate().opened().await;
+        tokio::select! {
+            biased;
+            () = peer.gate().opened() => {}
+            never = receiver.stay_alive() => match never {},
+        }
         let mut batch = match receiver.recv_batch(peer.gate().room().max(1)).await {
             Ok(batch) if batch.is_empty() => return Disconnected::ByPeer,
             Ok(batch) => batch,

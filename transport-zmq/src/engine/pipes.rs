@@ -301,11 +301,11 @@ impl Outgoing {
 #[inline]
 pub(crate) async fn send_to(hub: &Hub, peer: &Peer, message: MessageRef<'_>) -> Result<(), SendError> {
     loop {
-        if peer.sender().try_send(message)? {
+        if peer.try_send(message)? {
             return Ok(());
         }
         let progress = hub.group.progress();
-        if peer.sender().try_send(message)? {
+        if peer.try_send(message)? {
             return Ok(());
         }
         progress.await;

@@ -130,7 +130,7 @@ impl Outlet {
 fn send_routed(routes: &Routes, message: &Message) -> Sent {
     let (routing_id, rest) = MessageRef::from(message).split_first();
     let (Some(peer), Some(rest)) = (routes.peer(routing_id), rest) else { return Sent::Dropped };
-    if peer.sender().try_send(rest).unwrap_or(false) {
+    if peer.try_send(rest).unwrap_or(false) {
         return Sent::Sent;
     }
     peer.count_dropped();

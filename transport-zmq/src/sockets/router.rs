@@ -181,7 +181,7 @@ impl RouterSocket {
         if self.mandatory {
             return send_to(&self.hub, peer, message).await.map_err(RouteError::Peer);
         }
-        if !peer.sender().try_send(message).unwrap_or(false) {
+        if !peer.try_send(message).unwrap_or(false) {
             peer.count_dropped();
             self.hub.count_dropped();
         }

@@ -13,7 +13,7 @@ use crate::limits::{Limits, PART_OVERHEAD};
 use crate::message::{Lent, MOST_LENT_PARTS, Message, MessageRef};
 use crate::write_buffer::SHARE_FROM;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Decodes in two passes, so that a buffer full of small messages costs one split and each message one slice:
 ///
@@ -505,6 +505,10 @@ impl MessageDecoder for ZmtpDecoder {
 
     fn on_deadline(&mut self, now: Instant) -> Result<Option<Control>, FramingError> {
         self.heartbeat.on_deadline(now)
+    }
+
+    fn sign_of_life(&self) -> Option<(Duration, Control)> {
+        self.heartbeat.sign_of_life()
     }
 }
 

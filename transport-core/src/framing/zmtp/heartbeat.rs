@@ -15,6 +15,8 @@ pub(super) struct Heartbeat {
     /// From the first ping without an answer.
     patience: Duration,
     heard: Instant,
+    /// Present when the peer has sent a PING.
+    peer_pings: Option<Box<Rhythm>>,
     /// Absent most of the time: of what every idle connection has, little should be for what it rarely needs.
     waiting: Option<Box<Waiting>>,
 }
@@ -28,11 +30,22 @@ struct Waiting {
     peer_ttl: Option<Duration>,
 }
 
+/// How often the peer asks.
+#[derive(Debug)]
+struct Rhythm {
+    last: Instant,
+    /// Between the last two that did not come at once.
+    interval: Option<Duration>,
+}
+
+/// Signs of life are not sent more often than this, whatever the peer does.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
 impl Heartbeat {
     pub(super) fn new(limits: &Limits, may_ping: bool, now: Instant) -> Heartbeat {
         let ping_after = Some(limits.ping_after).filter(|time| may_ping && !time.is_zero());
         let patience = limits.dead_after.saturating_sub(limits.ping_after);
-        Heartbeat { ping_after, patience, heard: now, waiting: None }
+        Heartbeat { ping_after, patience, heard: now, peer_pings: None, waiting: None }
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
@@ -42,6 +55,12 @@ impl Heartbeat {
 
     /// Notes the time to live of a PING that came with the bytes heard last.
     pub(super) fn ping_received(&mut self, ttl: Duration) {
+        let last = self.heard;
+        let rhythm = self.peer_pings.get_or_insert_with(|| Box::new(Rhythm { last, interval: None }));
+        let since = last.saturating_duration_since(rhythm.last);
+        if !since.is_zero() {
+            **rhythm = Rhythm { last, interval: Some(since) };
+        }
         if !ttl.is_zero() {
             self.waiting.get_or_insert_default().peer_ttl = Some(ttl);
         }
@@ -64,8 +83,16 @@ impl Heartbeat {
         }
         let first = self.pings().map_or(now, |(first, _)| first);
         self.waiting.get_or_insert_default().pings = Some((first, now));
-        // No TTL: the peer would then have to hear from us in time although nothing makes us send.
-        Ok(Some(Control::Ping { ttl: Duration::ZERO, context: Bytes::new() }))
+        Ok(Some(ping()))
+    }
+
+    /// How often to let the peer hear of this side while nothing of it is read: a peer that asks every so often is likely to
+    /// give up after a little more than that.
+    pub(super) fn sign_of_life(&self) -> Option<(Duration, Control)> {
+        let interval = self.peer_pings.as_ref().and_then(|rhythm| rhythm.interval);
+        let wanted = interval.map(|interval| (interval / 2).max(SHORTEST_INTERVAL));
+        let every = wanted.into_iter().chain(self.ping_after).min()?;
+        Some((every, ping()))
     }
 
     fn pings(&self) -> Option<(Instant, Instant)> {
@@ -85,6 +112,11 @@ impl Heartbeat {
     fn dead_at(&self) -> Option<Instant> {
         self.pings().and_then(|(first, _)| first.checked_add(self.patience))
     }
+}
+
+/// Without a TTL: the peer would then have to hear from us in time although nothing makes us send.
+fn ping() -> Control {
+    Control::Ping { ttl: Duration::ZERO, context: Bytes::new() }
 }
 
 #[cfg(test)]
@@ -162,5 +194,31 @@ mod tests {
         assert!(heartbeat.on_deadline(start + 2 * SECOND).is_err());
         heartbeat.heard(start + SECOND);
         assert_eq!(heartbeat.deadline(), None);
+    }
+
+    #[test]
+    fn a_peer_hears_of_this_side_twice_as_often_as_it_asks() {
+        let (mut heartbeat, start) = heartbeat(true);
+        let every = |heartbeat: &Heartbeat| heartbeat.sign_of_life().map(|(every, _)| every);
+        assert_eq!(every(&heartbeat), Some(30 * SECOND));
+        for second in [1, 3, 5] {
+            heartbeat.heard(start + second * SECOND);
+            // What comes at once is one.
+            heartbeat.ping_received(Duration::ZERO);
+            heartbeat.ping_received(Duration::ZERO);
+        }
+        assert_eq!(every(&heartbeat), Some(SECOND));
+        heartbeat.heard(start + 5001 * SECOND / 1000);
+        heartbeat.ping_received(Duration::ZERO);
+        assert_eq!(every(&heartbeat), Some(SHORTEST_INTERVAL));
+        heartbeat.heard(start + 1000 * SECOND);
+        heartbeat.ping_received(Duration::ZERO);
+        assert_eq!(every(&heartbeat), Some(30 * SECOND));
+    }
+
+    #[test]
+    fn who_knows_no_ping_gets_none_as_a_sign_of_life() {
+        let (heartbeat, _) = heartbeat(false);
+        assert_eq!(heartbeat.sign_of_life(), None);
     }
 }
