@@ -204,6 +204,35 @@ fn certificates_tell_who_is_who_over_tls() {
 }
 
 #[test]
+fn the_three_commands_of_the_readme_make_mutual_tls() {
+    let directory = TempDir::new().unwrap();
+    let pki = directory.path().join("pki").display().to_string();
+    let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let readme = fs::read_to_string(format!("{workspace}/README.md")).unwrap();
+    let commands = readme.split("Mutual TLS in three commands").nth(1).unwrap().lines().map(str::trim);
+    let commands: Vec<_> = commands.filter_map(|line| line.strip_prefix("cargo run --release -p ")).collect();
+    let [make, serve, send] = commands[..3] else { unreachable!() };
+    // As a shell takes them; the folder and the port are the test's own.
+    let arguments = |command: &str, address: &str| -> Vec<String> {
+        let words = command.split_once(" -- ").unwrap().1.split(' ').map(|word| word.trim_matches('\''));
+        words.map(|word| word.replace("pki", &pki).replace("tls://127.0.0.1:5555", address)).collect()
+    };
+    assert!(
+        make.starts_with("certgen ") && serve.starts_with("quickstart ") && send.starts_with("quickstart ")
+    );
+    let mut certgen = Command::new(env!("CARGO"));
+    certgen.args(["run", "-q", "-p", "certgen", "--"]).args(arguments(make, "")).current_dir(workspace);
+    assert!(answers(&finish(&mut certgen))[0].starts_with(&format!("{pki}/ca.pem: ")));
+
+    let serve = arguments(serve, "tls://127.0.0.1:0");
+    let serve: Vec<_> = serve.iter().map(String::as_str).collect();
+    let mut server = Server::start(&serve[1..]);
+    let output = finish(quickstart().args(arguments(send, &server.address)));
+    assert_eq!(answers(&output), ["hello"]);
+    assert_eq!(server.event("accepted")["identity"], "dns:alice");
+}
+
+#[test]
 fn without_allow_everyone_is_refused_and_the_log_says_why() {
     let mut server = Server::start(&["tcp://127.0.0.1:0"]);
     let output = send(&server.address, &["--server", "anyone", "hello"]);
