@@ -63,10 +63,10 @@ impl Wanted {
         let first = sent.parts().next().unwrap_or_default();
         let state = &mut *self.lock();
         match first.split_first() {
-            Some((&SUBSCRIBE, topic)) if sent.part_count() == 1 => {
+            Some((&SUBSCRIBE, topic)) => {
                 state.counts.insert(Bytes::copy_from_slice(topic), 1);
             }
-            Some((&CANCEL, topic)) if sent.part_count() == 1 => {
+            Some((&CANCEL, topic)) => {
                 state.counts.remove(topic);
             }
             _ => return state.offer_all(sent),

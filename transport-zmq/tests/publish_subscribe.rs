@@ -156,7 +156,7 @@ async fn an_xpub_sees_the_first_and_last_of_a_topic_or_all_and_other_messages() 
     for verbose in [false, true] {
         let places = Places::new();
         let publisher = XPubSocket::new(&places.transports, config());
-        let mut publisher = if verbose { publisher.verbose() } else { publisher };
+        let mut publisher = if verbose { publisher.verboser() } else { publisher };
         let address = publisher.bind("inproc://xpub").await.unwrap();
         let mut subscribers = [(); 2].map(|()| XSubSocket::new(&places.transports, config()));
         for (i, subscriber) in subscribers.iter_mut().enumerate() {

@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use transport_core::{Message, MessageRef};
 
 use crate::engine::{Incoming, Outgoing, Owner, Room};
-use crate::logic::subscriptions::Subscriptions;
 use crate::publishing::Publisher;
-use crate::sockets::{Routes, behind_sender};
+use crate::sockets::{Routes, Topics, behind_sender};
 use crate::subscribing::Wanted;
 
 /// A socket as the end of a [`proxy`](super::proxy()): made from a ROUTER, DEALER, PAIR, XSUB, XPUB, SUB, PUB, PULL or PUSH.
@@ -28,7 +27,7 @@ pub(crate) enum Inlet {
     /// Behind the routing id of the sender.
     Routed(Incoming),
     /// What was subscribed to.
-    Subscribed(Incoming, Subscriptions<()>),
+    Subscribed(Incoming, Topics),
 }
 
 /// How a socket sends.
@@ -113,7 +112,7 @@ impl Outlet {
             Outlet::None => Ok(false),
             Outlet::InTurns(outgoing) => outgoing.try_send(message.into()).map(|sent| sent.is_some()),
             Outlet::Routed(routes) => return Some(send_routed(routes, message)),
-            Outlet::Published(publisher) => publisher.send_now(message.into()).map(|()| true),
+            Outlet::Published(publisher) => publisher.try_send(message.into()),
             Outlet::Upstream(wanted) => {
                 wanted.pass_on(message.into());
                 Ok(true)

@@ -23,4 +23,5 @@ pub use reply::{RepSocket, ReplyError};
 pub use request::{ReqSocket, RequestError};
 pub use router::{RouteError, RouterSocket};
 pub(crate) use router::{Routes, behind_sender};
+pub(crate) use subscribe::Topics;
 pub use subscribe::{SubSocket, XSubSocket};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use transport_core::framing::zmtp::SocketType;
-use transport_core::{MessageRef, SendError, Transports};
+use transport_core::{Message, MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Owner, Slot};
+use crate::peer::Peer;
 use crate::proxy::{Inlet, Outlet};
-use crate::publishing::{Publisher, Subscribers};
+use crate::publishing::{Publisher, Shown, Subscribers};
 
 /// Sends each message to all of its peers that have subscribed to a prefix of its first part; its peers are SUB and XSUB
 /// sockets.
@@ -45,13 +46,15 @@ use crate::publishing::{Publisher, Subscribers};
 pub struct PubSocket {
     hub: Owner,
     publisher: Publisher,
+    subscribers: Arc<Subscribers>,
     slot: Slot,
 }
 
 /// As [`PubSocket`], and receives the subscriptions of its peers, and their other messages.
 ///
 /// A subscription is a message: `01` and the topic, or `00` and the topic when it is taken back. Only the first and the
-/// last peer of a topic are told of, unless the socket is [`verbose`](XPubSocket::verbose).
+/// last peer of a topic are told of, unless the socket is [`verbose`](XPubSocket::verbose) or
+/// [`verboser`](XPubSocket::verboser). When a peer goes, its subscriptions end as if it had taken them back.
 pub struct XPubSocket {
     hub: Owner,
     publisher: Publisher,
@@ -62,36 +65,135 @@ pub struct XPubSocket {
 impl PubSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> PubSocket {
-        let subscribers = Arc::new(Subscribers::new(false));
+        let subscribers = Arc::new(Subscribers::new(Shown::Nothing));
         let hub = Hub::new(transports, config, SocketType::Pub, Arc::clone(&subscribers) as _);
-        let publisher = Publisher::new(Arc::clone(&hub), subscribers);
-        PubSocket { publisher, hub: Owner::new(hub), slot: Slot::default() }
+        let publisher = Publisher::new(Arc::clone(&hub), Arc::clone(&subscribers));
+        PubSocket { publisher, hub: Owner::new(hub), subscribers, slot: Slot::default() }
     }
 }
 
 impl XPubSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> XPubSocket {
-        let subscribers = Arc::new(Subscribers::new(true));
+        let subscribers = Arc::new(Subscribers::new(Shown::FirstAndLast));
         let hub = Hub::new(transports, config, SocketType::XPub, Arc::clone(&subscribers) as _);
         let publisher = Publisher::new(Arc::clone(&hub), Arc::clone(&subscribers));
         XPubSocket { publisher, incoming: Incoming::new(Arc::clone(&hub)), subscribers, hub: Owner::new(hub) }
     }
 
-    /// Tells of every subscription, not only of the first and last of a topic.
+    /// Tells of every subscription, not only of the first to a topic; of the end of one only when it was the last, as
+    /// `ZMQ_XPUB_VERBOSE`.
     #[must_use]
     pub fn verbose(self) -> XPubSocket {
-        self.subscribers.tell_all();
+        self.subscribers.show(Shown::EveryOne);
         self
+    }
+
+    /// Tells of every subscription and of every end of one, as `ZMQ_XPUB_VERBOSER`.
+    #[must_use]
+    pub fn verboser(self) -> XPubSocket {
+        self.subscribers.show(Shown::EveryOneAndEnd);
+        self
+    }
+
+    /// Leaves it to the application what a peer that asks for a topic is subscribed to: it receives each request, and
+    /// answers it by [`subscribe`](XPubSocket::subscribe), or not at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use transport_core::{Policy, Transports, mem::MemTransport};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let transports = Transports::new().with(MemTransport::new());
+    /// use transport_zmq::{SocketConfig, SubSocket, XPubSocket};
+    ///
+    /// let config = SocketConfig::new(Policy::same_process());
+    /// let mut publisher = XPubSocket::new(&transports, config.clone()).manual();
+    /// publisher.bind("inproc://prices").await?;
+    /// let mut subscriber = SubSocket::new(&transports, config);
+    /// subscriber.subscribe("");
+    /// subscriber.connect("inproc://prices")?;
+    ///
+    /// // It asks for everything, and gets what everyone may see.
+    /// let (request, peer) = publisher.recv_from().await;
+    /// assert_eq!(&request[0][..], b"\x01");
+    /// publisher.subscribe(&peer, "public");
+    /// publisher.send_to_peer(&peer, "public: the last price was 17")?;
+    /// publisher.send("internal: 16").await?;
+    /// publisher.send("public: 18").await?;
+    /// assert_eq!(subscriber.recv().await.to_text(), Some("public: the last price was 17"));
+    /// assert_eq!(subscriber.recv().await.to_text(), Some("public: 18"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn manual(self) -> XPubSocket {
+        self.subscribers.set_manual();
+        self
+    }
+
+    /// Subscribes a peer to a topic, whatever it has asked for; false when it has gone, or has as many subscriptions as
+    /// are kept for one peer (10,000, and 1 MiB of topics).
+    pub fn subscribe(&mut self, peer: &Peer, topic: impl AsRef<[u8]>) -> bool {
+        self.subscribers.subscribe(peer, topic.as_ref())
+    }
+
+    /// Takes a peer's subscription back; false when it has none to this topic.
+    pub fn unsubscribe(&mut self, peer: &Peer, topic: impl AsRef<[u8]>) -> bool {
+        self.subscribers.unsubscribe(peer, topic.as_ref())
+    }
+
+    /// Sends a message to one peer alone, such as the last value of a topic to one that has just subscribed. False when it
+    /// has no room for it.
+    ///
+    /// # Errors
+    ///
+    /// When the message cannot be sent to it.
+    pub fn send_to_peer<'m>(
+        &mut self,
+        peer: &Peer,
+        message: impl Into<MessageRef<'m>>,
+    ) -> Result<bool, SendError> {
+        peer.try_send(message.into())
     }
 }
 
 macro_rules! publishing {
     ($socket:ident) => {
         impl $socket {
+            /// Says whether a message is dropped for a peer that has no room for it, and counted. Default: true. With
+            /// false sending waits until everyone who has subscribed has room, as with `ZMQ_XPUB_NODROP`.
+            ///
+            /// # Security
+            ///
+            /// A peer that takes nothing, and shows that it is alive, then holds up all the others.
+            #[must_use]
+            pub fn with_drop(mut self, drop: bool) -> $socket {
+                self.publisher.set_waits(!drop);
+                self
+            }
+
+            /// Sends this to each peer first, before it has subscribed to anything; a SUB hands it out when it has
+            /// subscribed to it. For peers that connect from now on.
+            #[must_use]
+            pub fn with_welcome(self, message: impl Into<Message>) -> $socket {
+                self.subscribers.set_welcome(message.into());
+                self
+            }
+
+            /// Says whether messages go to those who have *not* subscribed to them, as with `ZMQ_INVERT_MATCHING`; the
+            /// SUB sockets must say so too. Default: false.
+            #[must_use]
+            pub fn with_inverted(self, inverted: bool) -> $socket {
+                self.subscribers.set_inverted(inverted);
+                self
+            }
+
             /// Sends a message to everyone who has subscribed to it.
             ///
-            /// It never waits for a peer, but lets the connections write now and then.
+            /// It waits for no peer unless [`with_drop`](Self::with_drop) says so, but lets the connections write now and
+            /// then.
             ///
             /// # Errors
             ///
@@ -99,13 +201,25 @@ macro_rules! publishing {
             ///
             /// # Cancel safety
             ///
-            /// Cancel-safe: when it waits, the message has been queued.
+            /// Cancel-safe: the message is queued for all or for none.
             #[inline]
             pub async fn send(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
                 self.publisher.send(message.into()).await
             }
 
-            /// As [`send`](Self::send), without letting the connections write: for a few messages in a row.
+            /// Sends a message unless someone who has subscribed to it has no room and is
+            /// [waited for](Self::with_drop); false then. The connections are not let write: for a few messages in a row.
+            ///
+            /// # Errors
+            ///
+            /// When the message cannot be sent to anyone.
+            #[inline]
+            pub fn try_send<'m>(&mut self, message: impl Into<MessageRef<'m>>) -> Result<bool, SendError> {
+                self.publisher.try_send(message.into())
+            }
+
+            /// As [`send`](Self::send), without letting the connections write: for a few messages in a row. It is dropped for
+            /// whoever has no room.
             ///
             /// # Errors
             ///
@@ -141,7 +255,7 @@ publishing!(PubSocket);
 sinking!(
     PubSocket:
     turn: |this, cx| this.publisher.poll_turn(cx),
-    send: |this, message| this.publisher.send_now(message).map(|()| true),
+    send: |this, message| this.publisher.try_send(message),
     end: |this, cx| this.slot.poll_closed(&this.hub, cx),
 );
 publishing!(XPubSocket);

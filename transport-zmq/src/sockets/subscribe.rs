@@ -27,7 +27,7 @@ pub struct SubSocket {
     incoming: Incoming,
     wanted: Arc<Wanted>,
     /// The same topics, for this end to look at without a lock.
-    topics: Subscriptions<()>,
+    topics: Topics,
 }
 
 /// As [`SubSocket`], for programs that pass subscriptions on: they are messages that it sends, and it receives all that
@@ -36,6 +36,19 @@ pub struct XSubSocket {
     hub: Owner,
     incoming: Incoming,
     wanted: Arc<Wanted>,
+}
+
+/// What a SUB hands out.
+pub(crate) struct Topics {
+    wanted: Subscriptions<()>,
+    inverted: bool,
+}
+
+impl Topics {
+    #[inline]
+    pub(crate) fn matches(&self, topic: &[u8]) -> bool {
+        self.wanted.matches(topic) != self.inverted
+    }
 }
 
 impl SubSocket {
@@ -47,8 +60,16 @@ impl SubSocket {
             incoming: Incoming::new(Arc::clone(&hub)),
             hub: Owner::new(hub),
             wanted,
-            topics: Subscriptions::new(),
+            topics: Topics { wanted: Subscriptions::new(), inverted: false },
         }
+    }
+
+    /// Says whether the socket receives what it has *not* subscribed to, from publishers that say the same: see
+    /// [`PubSocket::with_inverted`](crate::PubSocket::with_inverted). Default: false.
+    #[must_use]
+    pub fn with_inverted(mut self, inverted: bool) -> SubSocket {
+        self.topics.inverted = inverted;
+        self
     }
 
     /// Subscribes to everything that begins with `topic`; the empty one is everything.
@@ -56,7 +77,7 @@ impl SubSocket {
     /// Subscribing to the same topic again needs another [`unsubscribe`](SubSocket::unsubscribe).
     pub fn subscribe(&mut self, topic: impl AsRef<[u8]>) {
         if self.wanted.subscribe(topic.as_ref()) {
-            self.topics.insert(topic.as_ref(), ());
+            self.topics.wanted.insert(topic.as_ref(), ());
         }
     }
 
@@ -64,7 +85,7 @@ impl SubSocket {
     pub fn unsubscribe(&mut self, topic: impl AsRef<[u8]>) -> bool {
         let left = self.wanted.unsubscribe(topic.as_ref());
         if left == Some(0) {
-            self.topics.remove(topic.as_ref(), ());
+            self.topics.wanted.remove(topic.as_ref(), ());
         }
         left.is_some()
     }

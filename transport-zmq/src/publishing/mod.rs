@@ -1,0 +1,7 @@
+//! What PUB and XPUB have in common.
+
+mod publisher;
+mod subscribers;
+
+pub(crate) use publisher::Publisher;
+pub(crate) use subscribers::{Shown, Subscribers};
