@@ -15,7 +15,8 @@ async fn s_client_resumes_a_session_but_not_once_it_is_revoked() {
         let config = folder.config("db.example.pem").with_revocation_lists(folder.path("crl.pem"));
         let tls = TlsTransport::with_config(config).unwrap();
         let (port, mut events) = echo_server(&tls, Policy::san_dns("alice")).await;
-        talk(folder.client(port, Some("alice.pem"), "-sess_out session")).await;
+        let said = talk(folder.client(port, Some("alice.pem"), "-sess_out session")).await;
+        assert!(said.contains("Max Early Data: 0"), "{said}");
         next(&mut events).await.unwrap();
         let mut resumed = folder.client(port, Some("alice.pem"), "-sess_in session -sess_out session");
         resumed.hear("Reused, TLSv1.3").await;

@@ -1,13 +1,13 @@
 //! How connections end, and who can make them end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use transport_core::{Connect, Policy, RecvError, Transports};
+use transport_core::{Connect, Limits, Listen, Policy, RecvError, Transport as _, Transports};
 
 use crate::common::Authority;
-use crate::meet::{bounded, meet, serve};
+use crate::meet::{bounded, meet, refusal, serve};
 
 #[tokio::test]
 async fn a_stream_that_is_cut_off_on_its_way_is_told_from_one_that_was_closed() {
@@ -49,6 +49,45 @@ async fn a_stream_that_is_cut_off_on_its_way_is_told_from_one_that_was_closed() 
     let (mut near, far) = meet(&tls, &mut server, "db.example").await;
     drop(far);
     assert!(bounded(near.recv()).await.unwrap().is_none(), "a goodbye is no cut");
+}
+
+#[tokio::test]
+async fn the_handshakes_of_tls_and_zmtp_share_one_deadline() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let deadline = Duration::from_secs(1);
+    let limits = Limits::default().with_handshake_time(deadline);
+    let listen = Listen::new(&Transports::new(), "tls://127.0.0.1:0").transport(tls.clone()).limits(limits);
+    let mut server = listen.policy(Policy::danger_anyone()).start().await.unwrap();
+    let mut events = server.events();
+    let address = server.local_address().with_parameter("name", "db.example");
+    let (_, port) = address.host_port().unwrap();
+
+    // Part of a hello, as a record that says it is 512 bytes long.
+    let mut half = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    half.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252]).await.unwrap();
+    let refused = bounded(refusal(&mut events)).await;
+    assert!(refused.contains("within 1s"), "{refused}");
+
+    // TLS takes half of the time, and ZMTP does not get another such time.
+    let slow = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = format!("tls://{}?name=db.example", slow.local_addr().unwrap()).parse().unwrap();
+    let relay = tokio::spawn(async move {
+        let (mut near, _) = slow.accept().await.unwrap();
+        let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let accepted = Instant::now();
+        tokio::time::sleep(deadline / 2).await;
+        let _until_it_is_cut = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        accepted
+    });
+    let silent = bounded(tls.connect(&through)).await.unwrap();
+    let refused = bounded(refusal(&mut events)).await;
+    let ended = Instant::now();
+    assert!(refused.contains("within 1s"), "{refused}");
+    drop(silent);
+    let accepted = bounded(relay).await.unwrap();
+    let took = ended - accepted;
+    assert!(took < deadline * 7 / 5, "{took:?}");
 }
 
 #[tokio::test]

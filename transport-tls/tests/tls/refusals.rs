@@ -4,7 +4,7 @@ use certgen::{Credentials, LeafConfig, Profile, Validity, self_signed};
 use transport_tls::{TlsConfig, TlsTransport, Trust};
 
 use crate::common::{Authority, between, leaf, own, write_new};
-use crate::meet::{part, serve};
+use crate::meet::{part, serve, serve_for};
 
 /// What a refused peer learns, whatever the reason.
 const THE_ALERT: &str = "the peer refused this side: it does not accept this side's certificate; its own log says why \
@@ -57,6 +57,22 @@ async fn a_server_is_refused_for_each_reason_with_the_same_alert() {
         assert!(logged.contains(reason), "{logged:?} instead of {reason:?}");
         assert!(told.ends_with(THE_ALERT), "{reason}: {told:?}");
     }
+}
+
+/// The common name is for people: neither a client that looks for a server's name nor a policy takes it for one.
+#[tokio::test]
+async fn a_common_name_is_nobodys_name() {
+    let authority = Authority::new();
+    let sham = authority.issue(&leaf(&["other.example"]).with_common_name("db.example"));
+    let (server, mut events) = serve(&authority.tls(&sham)).await;
+    let (logged, _told) =
+        part(&authority.tls(&authority.leaf("alice")), &server, &mut events, "db.example").await;
+    assert!(logged.contains("the certificate is for other.example, not for db.example"), "{logged}");
+
+    let policy = transport_core::Policy::san_dns("db.example");
+    let (server, mut events) = serve_for(&authority.tls(&authority.leaf("db.example")), policy).await;
+    let (_told, logged) = part(&authority.tls(&sham), &server, &mut events, "db.example").await;
+    assert!(logged.contains("dns:other.example is not allowed by the policy"), "{logged}");
 }
 
 #[tokio::test]
