@@ -147,6 +147,29 @@ impl WriteBuffer {
         self.taken + self.len() as u64
     }
 
+    /// Takes the bytes from `start` to `end` out again, counted as [`end`](WriteBuffer::end) counts. None of them has been
+    /// written, and behind them there are no shared parts.
+    pub(crate) fn take_out(&mut self, start: u64, end: u64) {
+        debug_assert!(self.taken <= start && start <= end && end <= self.end(), "these bytes wait");
+        // As many bytes as wait in memory, so both are a usize.
+        let [behind, mut surplus] =
+            [end, start].map(|from| usize::try_from(self.end() - from).unwrap_or(usize::MAX));
+        let tail = self.copied[self.copied.len() - behind..].to_vec();
+        while surplus > 0 {
+            let place = self.shared().back().map_or(self.written, |(place, _)| *place);
+            let step = surplus.min(self.copied.len() - place);
+            self.copied.truncate(self.copied.len() - step);
+            surplus -= step;
+            if let Some(shared) = self.shared.as_mut().filter(|_| surplus > 0)
+                && let Some((_, bytes)) = shared.parts.pop_back()
+            {
+                shared.bytes -= bytes.len();
+                surplus -= bytes.len();
+            }
+        }
+        self.copied.extend_from_slice(&tail);
+    }
+
     /// Forgets `count` bytes, which have been written.
     pub(crate) fn advance(&mut self, mut count: usize) {
         debug_assert!(count <= self.len(), "no more can have been written than waited");
@@ -236,6 +259,32 @@ mod tests {
         assert_eq!(slices[0][0], 1);
         buffer.advance(SHARE_FROM + 1);
         assert_eq!(buffer.to_vec(), shared(2));
+    }
+
+    #[test]
+    fn what_was_appended_last_can_be_taken_out_from_under_what_followed() {
+        for large in [false, true] {
+            for written in [0, 2] {
+                let mut buffer = WriteBuffer::new();
+                buffer.put_slice(b"before");
+                buffer.put_bytes(&shared(1));
+                buffer.advance(written);
+                let start = buffer.end();
+                buffer.put_slice(b"head");
+                if large {
+                    buffer.put_bytes(&shared(2));
+                    buffer.put_bytes(&shared(3));
+                    buffer.put_slice(b"more");
+                }
+                let end = buffer.end();
+                buffer.put_slice(b"tail");
+                buffer.take_out(start, end);
+                let expected = [&b"before"[written..], &shared(1), b"tail"].concat();
+                assert_eq!((buffer.to_vec(), buffer.len()), (expected.clone(), expected.len()));
+                buffer.put_bytes(&shared(4));
+                assert_eq!(buffer.to_vec(), [&expected, &shared(4)[..]].concat());
+            }
+        }
     }
 
     proptest! {

@@ -132,7 +132,8 @@ pub struct SocketConfig {
     /// Whether messages wait only for peers that are connected, rather than for every endpoint that is connected to.
     /// Default: false, as in libzmq.
     pub immediate: bool,
-    /// Whether only the newest message is kept for a peer and from a peer. Default: false.
+    /// Whether only the newest message is kept for a peer and from a peer: of PUSH, PULL, PUB, SUB, DEALER and PAIR. One
+    /// that is being written goes out as a whole, and sending never waits for room. Default: false.
     pub conflate: bool,
     /// For how long a task that receives looks again and again before it sleeps. Default: not at all.
     ///

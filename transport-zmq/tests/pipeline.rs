@@ -8,7 +8,8 @@ use std::time::Duration;
 use common::{Places, config, connected, event, within};
 use futures_util::{SinkExt as _, StreamExt as _};
 use transport_core::Message;
-use transport_zmq::{HighWaterMark, PullSocket, PushSocket, SocketEvent};
+use transport_zmq::curve::{CurveClient, CurveSecretKey, CurveServer};
+use transport_zmq::{HighWaterMark, PullSocket, PushSocket, Security, SocketEvent};
 
 #[tokio::test]
 async fn messages_arrive_in_order_whichever_side_binds_and_over_every_transport() {
@@ -393,4 +394,21 @@ async fn only_the_newest_message_is_kept_when_conflating() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(within(pull.recv()).await[0], 999u32.to_be_bytes()[..]);
     assert!(pull.try_recv().is_none());
+}
+
+#[tokio::test]
+async fn a_sealed_message_of_several_parts_waits_for_nothing_that_follows() {
+    let places = Places::new();
+    let (server, client) = (CurveSecretKey::generate(), CurveSecretKey::generate());
+    let (server_key, client_key) = (server.public_key(), client.public_key());
+    let here = Security::new(client_key.policy()).with_mechanism(CurveServer::new(server));
+    let there = Security::new(server_key.policy()).with_mechanism(CurveClient::new(client, server_key));
+    let mut pull = PullSocket::new(&places.transports, config());
+    let mut push = PushSocket::new(&places.transports, config());
+    push.connect_with(pull.bind_with("inproc://sealed", here).await.unwrap(), there).unwrap();
+    for count in 1..5u8 {
+        let message: Message = (0..count).map(|part| vec![part; 10]).collect();
+        push.send(&message).await.unwrap();
+        assert_eq!(within(pull.recv()).await, message);
+    }
 }

@@ -259,6 +259,31 @@ impl Sender {
         Ok(true)
     }
 
+    /// Sends a message in the place of the last one that was sent so, if the stream has not begun to take that: for what is
+    /// of no use any more when something newer is there. It never waits.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn send_latest<'m>(&self, message: impl Into<MessageRef<'m>>) -> Result<(), SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        self.shared.send_latest(&mut queue, message.into())
+    }
+
+    /// As [`send_latest`](Sender::send_latest), for a message that many get.
+    ///
+    /// # Errors
+    ///
+    /// See [`SendError`].
+    pub fn broadcast_latest(&self, broadcast: &mut Broadcast<'_>) -> Result<(), SendError> {
+        let mut queue = self.shared.lock();
+        queue.check()?;
+        queue.encode_latest(|queue| queue.broadcast(broadcast))?;
+        self.shared.start_flusher(&mut queue);
+        Ok(())
+    }
+
     /// Why nothing more can be sent, if so.
     pub fn error(&self) -> Option<SendError> {
         self.shared.lock().error().cloned()

@@ -78,6 +78,8 @@ pub(super) struct Queue {
     outbound: Outbound,
     /// Where in the outgoing bytes each message begins that waits.
     starts: Vec<u64>,
+    /// Where the message ends that gives way to the next of its kind, if it is the last in `starts`: see `encode_latest`.
+    latest_end: u64,
     most_messages: usize,
     /// Absent while the flusher has them.
     out: Option<Out>,
@@ -122,6 +124,7 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
     let queue = Queue {
         outbound,
         starts: Vec::new(),
+        latest_end: 0,
         most_messages: about.config.limits.queued_out_messages.max(1),
         out: Some(out),
         flushing: false,
@@ -351,6 +354,24 @@ impl Queue {
         Ok(())
     }
 
+    /// Queues a message by `encode`, in the place of the last one that was queued so, if that still waits untouched.
+    pub(super) fn encode_latest(
+        &mut self,
+        encode: impl FnOnce(&mut Queue) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        if let Some(&start) = self.starts.last()
+            && (self.outbound.buffer.taken()..self.latest_end).contains(&start)
+        {
+            // Only control events can be behind it.
+            self.outbound.buffer.take_out(start, self.latest_end);
+            self.outbound.messages -= 1;
+            self.starts.pop();
+        }
+        encode(self)?;
+        self.latest_end = self.outbound.buffer.end();
+        Ok(())
+    }
+
     /// How many messages wait.
     pub(super) fn len(&self) -> usize {
         self.starts.len()
@@ -444,6 +465,23 @@ impl Shared {
     ) -> Result<(), SendError> {
         let start = queue.outbound.buffer.end();
         queue.encode(message)?;
+        self.written_or_refused(queue, start)
+    }
+
+    /// As `send`, in the place of the last message that was sent so.
+    pub(super) fn send_latest(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        message: MessageRef<'_>,
+    ) -> Result<(), SendError> {
+        queue.encode_latest(|queue| queue.encode(message))?;
+        let start = queue.starts.last().copied().unwrap_or_default();
+        self.written_or_refused(queue, start)
+    }
+
+    /// Sees to it that the message is written that begins at `start`.
+    #[inline]
+    fn written_or_refused(self: &Arc<Self>, queue: &mut Queue, start: u64) -> Result<(), SendError> {
         self.see_to_writing(queue);
         match queue.check() {
             // An error means that no byte of it went out. If one did, the error shows at the next call.

@@ -109,13 +109,15 @@ pub enum EndpointError {
 impl Hub {
     pub(crate) fn new(
         transports: &Transports,
-        config: SocketConfig,
+        mut config: SocketConfig,
         socket_type: SocketType,
         pattern: Arc<dyn Pattern>,
     ) -> Arc<Hub> {
         let (events, first_events) = SocketEvents::channel(EVENTS_KEPT);
-        use SocketType::{Dealer, Pair, Push, Req};
+        use SocketType::{Dealer, Pair, Pub, Pull, Push, Req, Sub};
         let waits = matches!(socket_type, Push | Dealer | Req | Pair);
+        // Elsewhere one message is not in the place of another: subscriptions, requests, messages to several peers.
+        config.conflate &= matches!(socket_type, Push | Pull | Pub | Sub | Dealer | Pair);
         Arc::new(Hub {
             waits_for_connections: waits && !config.immediate,
             inbox: Inbox::new(config.limits.unread_per_listener),

@@ -78,7 +78,11 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
     let unsent = peer.sender().take_unsent().await;
     if hub.waits_for(peer.pipe()) {
         let queue = WaitQueue::new(peer.pipe(), hub.config.send_mark);
-        queue.put_back(unsent.into_iter().chain(left_over).collect());
+        let mut unsent: VecDeque<Message> = unsent.into_iter().chain(left_over).collect();
+        if hub.config.conflate {
+            unsent.drain(..unsent.len().saturating_sub(1));
+        }
+        queue.put_back(unsent);
         hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
     } else {
         hub.pipes.remove(peer);

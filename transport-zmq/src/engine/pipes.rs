@@ -205,7 +205,7 @@ impl Outgoing {
             let place = self.next;
             self.next += 1;
             match &self.pipes[place] {
-                Pipe::Open(peer) => match peer.sender().try_send(message) {
+                Pipe::Open(peer) => match self.offer(peer, message) {
                     Ok(true) => return Ok(Some(place)),
                     Ok(false) => {}
                     Err(SendError::Unencodable(error)) => return Err(error.into()),
@@ -222,11 +222,20 @@ impl Outgoing {
         Ok(None)
     }
 
+    /// Sends to this peer; false when it has no room.
+    #[inline]
+    fn offer(&self, peer: &Peer, message: MessageRef<'_>) -> Result<bool, SendError> {
+        if self.hub.config.conflate {
+            return peer.sender().send_latest(message).map(|()| true);
+        }
+        peer.sender().try_send(message)
+    }
+
     /// Whether there is a peer with room.
     pub(crate) fn has_room(&mut self) -> bool {
         self.refresh();
         self.pipes.iter().any(|pipe| match pipe {
-            Pipe::Open(peer) => peer.has_room(),
+            Pipe::Open(peer) => self.hub.config.conflate || peer.has_room(),
             Pipe::Waiting(queue) => queue.has_room(self.hub.config.conflate),
         })
     }
@@ -243,7 +252,9 @@ impl Outgoing {
     pub(crate) fn try_send_many(&mut self, messages: &[Message]) -> Result<usize, SendError> {
         self.refresh();
         // To a single peer all go under one lock.
-        if let [Pipe::Open(peer)] = &self.pipes[..] {
+        if let [Pipe::Open(peer)] = &self.pipes[..]
+            && !self.hub.config.conflate
+        {
             match peer.sender().try_send_each(messages.iter().map(MessageRef::from)) {
                 Err(error @ SendError::Unencodable(_)) => return Err(error),
                 Err(_) => peer.cut(),

@@ -52,7 +52,7 @@ impl Publisher {
     /// False when someone who has subscribed has no room and is waited for.
     #[inline]
     pub(crate) fn try_send(&mut self, message: MessageRef<'_>) -> Result<bool, SendError> {
-        if self.waits && !self.has_room(message) {
+        if self.waits && !self.hub.config.conflate && !self.has_room(message) {
             return Ok(false);
         }
         self.send_now(message).map(|()| true)
@@ -88,7 +88,13 @@ impl Publisher {
         let mut broadcast = Broadcast::new(message, &mut self.scratch);
         let mut unencodable = None;
         self.subscribers.lock().visit(topic, |subscriber| {
-            match subscriber.peer.sender().try_broadcast(&mut broadcast) {
+            let sender = subscriber.peer.sender();
+            let sent = if self.hub.config.conflate {
+                sender.broadcast_latest(&mut broadcast).map(|()| true)
+            } else {
+                sender.try_broadcast(&mut broadcast)
+            };
+            match sent {
                 Ok(true) => {}
                 Ok(false) => {
                     subscriber.peer.count_dropped();

@@ -347,7 +347,11 @@ impl ZmtpDecoder {
         match stopped_at? {
             Some(frame) => {
                 let content = input.split_to(frame.length).freeze().slice(frame.content);
-                self.opened_frame(frame.more, frame.is_command, content)
+                match self.opened_frame(frame.more, frame.is_command, content)? {
+                    // The rest of the message may be here already.
+                    None if batch.is_empty() => self.decode_sealed(input),
+                    event => Ok(event),
+                }
             }
             None => Ok(None),
         }
