@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::alarm::{Alarm, now};
@@ -18,6 +18,7 @@ use super::life::Life;
 use crate::batch::Batch;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
 use crate::message::{Message, MessageRef};
+use crate::write_buffer::SHARE_FROM;
 
 /// Reads bytes and decodes them.
 pub(super) struct Inbound {
@@ -27,6 +28,8 @@ pub(super) struct Inbound {
     read_size: usize,
     /// Reads in a row that filled little of their room.
     small_reads: u32,
+    /// The length of the frames that come, where they are large and a read has room for one; else 0.
+    large_frame: usize,
     /// The most that `input` has held since its memory was new.
     most_held: usize,
     /// When bytes came last.
@@ -98,6 +101,7 @@ impl Inbound {
             input,
             read_size: STACK_READ,
             small_reads: 0,
+            large_frame: 0,
             most_held: 0,
             heard: now(),
             ended: false,
@@ -444,16 +448,40 @@ impl Inbound {
             return Poll::Ready(Ok(length));
         }
         // One large message must not leave a large buffer for many small ones.
-        if self.input.is_empty() && self.most_held > 2 * LARGEST_READ {
+        if self.input.is_empty() && self.most_held > 3 * LARGEST_READ {
             self.release_memory();
         }
-        self.input.reserve(self.read_size);
-        let room = self.input.capacity() - self.input.len();
-        let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut self.input);
+        let room = self.make_room();
+        let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut (&mut self.input).limit(room));
         if let Poll::Ready(Ok(length)) = &result {
             self.grow(*length, room);
         }
         result
+    }
+
+    /// Makes room to read into, and tells how much of it to use. Reads of large frames end where one of them does, so that no
+    /// part of the next one has to be moved when they are handed out. It is never more room than for twice what has arrived,
+    /// or than traffic so far has needed.
+    fn make_room(&mut self) -> usize {
+        let frame = self.decoder.frame_length(&self.input).filter(|length| *length >= SHARE_FROM);
+        if !self.input.is_empty() {
+            self.large_frame = frame.filter(|length| *length <= LARGEST_READ).unwrap_or(0);
+        }
+        let (held, large) = (self.input.len(), self.large_frame);
+        let needed = match frame {
+            Some(length) => length.saturating_sub(held).clamp(1, self.read_size.max(held)),
+            None if large > 0 && self.read_size == LARGEST_READ => large * (2 * LARGEST_READ).div_ceil(large),
+            None => self.read_size,
+        };
+        if self.input.capacity() - held < needed {
+            self.input.reserve(needed);
+        }
+        let room = self.input.capacity() - held;
+        match frame {
+            Some(_) => needed + (room - needed).checked_div(large).unwrap_or(0) * large,
+            None if large > 0 => needed,
+            None => room.min(LARGEST_READ),
+        }
     }
 
     /// Reads more at once when the last read filled its room, and less when many did not.
@@ -508,6 +536,7 @@ impl Inbound {
         self.read_size = STACK_READ;
         self.small_reads = 0;
         self.most_held = self.input.len();
+        self.large_frame = 0;
         self.input = if self.input.is_empty() { BytesMut::new() } else { BytesMut::from(&self.input[..]) };
     }
 }
@@ -538,5 +567,89 @@ fn answer<L: Link>(event: Event, link: &mut L) {
         Event::Control(Control::Ping { context, .. }) => link.reply(&Control::Pong { context }),
         Event::Control(Control::Pong { .. }) => link.answered(),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framing::zmtp::Zmtp;
+    use crate::framing::{FramingFactory as _, Role};
+    use crate::limits::Limits;
+
+    /// Gives all that it has to whoever reads, and notes how much room there was.
+    struct Source {
+        bytes: Vec<u8>,
+        at: usize,
+        rooms: Vec<usize>,
+    }
+
+    impl AsyncRead for Source {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let end = self.bytes.len().min(self.at + buf.remaining());
+            self.rooms.push(buf.remaining());
+            buf.put_slice(&self.bytes[self.at..end]);
+            self.at = end;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn inbound() -> Inbound {
+        let limits = Limits::default().with_message(1 << 30);
+        let halves = Zmtp::new().framing(Role::Server, &["NULL"], &limits);
+        Inbound::new(halves.into_halves(None, &limits, now()).unwrap().decoder, BytesMut::new(), None)
+    }
+
+    /// Reads everything as messages come in, and returns how many there were and what was left of `source`.
+    fn read_all(inbound: &mut Inbound, bytes: Vec<u8>) -> (usize, Source) {
+        let mut source = Source { bytes, at: 0, rooms: Vec::new() };
+        let mut count = 0;
+        loop {
+            let read = inbound.poll_fill(&mut source, &mut Context::from_waker(std::task::Waker::noop()));
+            if matches!(read, Poll::Ready(Ok(0))) {
+                return (count, source);
+            }
+            let mut batch = Batch::new();
+            inbound.decoder.decode_batch(&mut inbound.input, &mut batch, usize::MAX).unwrap();
+            count += batch.len();
+        }
+    }
+
+    #[test]
+    fn reads_end_where_large_frames_do() {
+        let frame = [&[2][..], &65_536u64.to_be_bytes(), &[7; 65_536]].concat();
+        let (count, source) = read_all(&mut inbound(), frame.repeat(100));
+        assert_eq!(count, 100);
+        let last = &source.rooms[source.rooms.len() - 6..];
+        assert!(last.iter().all(|room| *room == 4 * frame.len()), "{:?}", source.rooms);
+    }
+
+    #[test]
+    fn small_frames_after_large_ones_are_read_as_ever() {
+        let mut inbound = inbound();
+        let frame = [&[2][..], &65_536u64.to_be_bytes(), &[7; 65_536]].concat();
+        read_all(&mut inbound, [frame.repeat(100), b"\x00\x03abc\x00\x03a".to_vec()].concat());
+        let (count, source) =
+            read_all(&mut inbound, [b"bc".to_vec(), b"\x00\x03abc".repeat(200_000)].concat());
+        assert_eq!(count, 200_001);
+        assert!(source.rooms.iter().all(|room| *room <= LARGEST_READ), "{:?}", source.rooms);
+    }
+
+    #[test]
+    fn room_grows_with_what_arrived_and_not_with_what_was_announced() {
+        let mut inbound = inbound();
+        let frame = [&[2][..], &(1u64 << 29).to_be_bytes(), &[7; 3_000_000]].concat();
+        let (count, source) = read_all(&mut inbound, frame);
+        assert_eq!(count, 0);
+        assert!(inbound.input.capacity() < 4 * 3_000_000, "{}", inbound.input.capacity());
+        let mut arrived = 0;
+        for room in source.rooms {
+            assert!(room <= 2 * arrived.max(LARGEST_READ), "room for {room} when {arrived} had come");
+            arrived += room;
+        }
     }
 }

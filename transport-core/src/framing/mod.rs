@@ -234,6 +234,12 @@ pub trait MessageDecoder: Send {
         Ok(None)
     }
 
+    /// How long the frame at the front of `input` is, header included, once it says so: where it is large, memory is made to
+    /// its measure. `None`, the default, when that is not known.
+    fn frame_length(&self, _input: &[u8]) -> Option<usize> {
+        None
+    }
+
     /// Whether bytes of an unfinished message are held, here or in `input`: an end of stream would cut it.
     fn is_mid_message(&self, input: &BytesMut) -> bool {
         !input.is_empty()

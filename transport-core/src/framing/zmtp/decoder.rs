@@ -478,6 +478,10 @@ impl MessageDecoder for ZmtpDecoder {
         Ok(None)
     }
 
+    fn frame_length(&self, input: &[u8]) -> Option<usize> {
+        Header::read(input).map(frame_length)
+    }
+
     fn is_mid_message(&self, input: &BytesMut) -> bool {
         !input.is_empty() || !self.parts.is_empty()
     }
