@@ -1,13 +1,17 @@
 //! A peer's life at a socket: taken in, read from, and seen off.
 
 use std::collections::VecDeque;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use transport_core::{Address, Connection, Message, Receiver, RecvError, SendError};
 
 use super::hub::Hub;
 use super::pipes::{Pipe, WaitQueue};
+use super::spin::Spin;
 use crate::events::{Disconnected, SocketEvent};
 use crate::peer::Peer;
 
@@ -94,18 +98,34 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
 /// for what is read next.
 const TURN: usize = 128 << 10;
 
+/// When so many bytes came at once, more is expected soon: the task looks again for a moment before it sleeps, since whoever
+/// sends would else spend its time on waking it.
+const BULK: usize = 64 << 10;
+const BULK_SPIN: Duration = Duration::from_micros(20);
+
 async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
+    let (mut bulk, mut spin) = (false, Spin::new(BULK_SPIN));
     loop {
         tokio::select! {
             biased;
             () = peer.gate().opened() => {}
             never = receiver.stay_alive() => match never {},
         }
-        let mut batch = match receiver.recv_batch(peer.gate().room().max(1)).await {
+        let mut receive = pin!(receiver.recv_batch(peer.gate().room().max(1)));
+        let received = poll_fn(|cx| {
+            let received = receive.as_mut().poll(cx);
+            if received.is_pending() && bulk {
+                spin.again(cx);
+            }
+            received
+        });
+        let mut batch = match received.await {
             Ok(batch) if batch.is_empty() => return Disconnected::ByPeer,
             Ok(batch) => batch,
             Err(error) => return end(error),
         };
+        bulk = batch.byte_count() >= BULK;
+        spin.end();
         if let Err(rejection) = hub.pattern.arrived(peer, &mut batch) {
             return rejection.into();
         }
