@@ -25,6 +25,21 @@ pub(crate) fn throughput(job: &Job) -> Result<Outcome> {
     }
 }
 
+/// The same bytes to ten sockets, counted as messages that all of them got.
+pub(crate) fn throughput_of_ten(job: &Job) -> Result<Outcome> {
+    let pairs = 0..10;
+    match job.wire {
+        Wire::Tcp => {
+            let (near, far) = pairs.map(|_| sockets::tcp()).collect::<Result<(Vec<_>, Vec<_>)>>()?;
+            flow_of_many(near, far, *job)
+        }
+        Wire::Unix => {
+            let (near, far) = pairs.map(|_| sockets::unix()).collect::<Result<(Vec<_>, Vec<_>)>>()?;
+            flow_of_many(near, far, *job)
+        }
+    }
+}
+
 /// Round trips, with blocking reads on both sides.
 pub(crate) fn rtt(job: &Job) -> Result<Outcome> {
     match job.wire {
@@ -102,6 +117,41 @@ pub(super) fn flow<S: Read + Write>(
         return Err(format!("{bytes} of {total} bytes arrived").into());
     }
     Ok(Outcome::Flow { elapsed: finished - started, received: bytes / job.size as u64 })
+}
+
+/// The same bytes to many streams, in turns and in writes of 64 KiB; each is read to its end in the same turns.
+fn flow_of_many<S: Read + Write + Send + 'static>(
+    mut near: Vec<S>,
+    mut far: Vec<S>,
+    job: Job,
+) -> Result<Outcome> {
+    let total = job.count * job.size as u64;
+    let lengths = move || {
+        let whole = (0..total / BUFFER as u64).map(|_| BUFFER);
+        // Less than the buffer, which is a usize.
+        whole.chain(usize::try_from(total % BUFFER as u64).ok())
+    };
+    let (ready, is_ready) = mpsc::channel();
+    let (started, finished) = pair::run(
+        move || {
+            let buffer = payload(BUFFER);
+            is_ready.recv()?;
+            let started = Instant::now();
+            for length in lengths() {
+                near.iter_mut().try_for_each(|stream| stream.write_all(&buffer[..length]))?;
+            }
+            Ok((started, near))
+        },
+        move || {
+            let mut buffer = vec![0; BUFFER];
+            ready.send(())?;
+            for length in lengths() {
+                far.iter_mut().try_for_each(|stream| stream.read_exact(&mut buffer[..length]))?;
+            }
+            Ok(Instant::now())
+        },
+    )?;
+    Ok(Outcome::Flow { elapsed: finished - started.0, received: job.count })
 }
 
 /// Round trips between two streams, each opened on the thread that will use it.
