@@ -10,7 +10,7 @@ use atomic_waker::AtomicWaker;
 use transport_core::Source;
 
 use crate::refusal::Refusal;
-use crate::verifier::{VerifiedPeer, Verifier};
+use crate::verifier::{VerifiedPeer, Verifier, VerifierId};
 
 #[derive(Default)]
 pub(crate) struct OpenConnections {
@@ -25,12 +25,19 @@ struct Members {
 
 /// What both a stream and the registry know of a connection.
 pub(crate) struct OpenConnection {
-    peer: Arc<VerifiedPeer>,
+    verdict: Mutex<Verdict>,
     source: Source,
     /// Set once, when it must close.
     refused: OnceLock<Refusal>,
     reader: AtomicWaker,
     writer: AtomicWaker,
+}
+
+/// The last time that the peer has passed.
+struct Verdict {
+    peer: Arc<VerifiedPeer>,
+    /// Which verifier was asked, if it was not the handshake that did.
+    by: Option<VerifierId>,
 }
 
 /// A stream's place in the registry, given up with it.
@@ -43,7 +50,7 @@ pub(crate) struct Membership {
 impl OpenConnections {
     pub(crate) fn join(self: &Arc<Self>, peer: Arc<VerifiedPeer>, source: Source) -> Membership {
         let open = Arc::new(OpenConnection {
-            peer,
+            verdict: Mutex::new(Verdict { peer, by: None }),
             source,
             refused: OnceLock::new(),
             reader: AtomicWaker::new(),
@@ -56,14 +63,14 @@ impl OpenConnections {
         Membership { id, open, registry: Arc::clone(self) }
     }
 
-    /// Closes those whose peers do not pass any more, and says which and why.
+    /// Closes those whose peers do not pass any more, and says which and why. Whom this verifier has let pass before is asked
+    /// about again when something in its chain has expired: thousands of connections cost a comparison each.
     pub(crate) fn close_refused(&self, verifier: &Verifier, now: SystemTime) -> Vec<(Source, Refusal)> {
         // Verified without the lock: a connection that joins meanwhile has just been.
         let open: Vec<_> = self.lock().by_id.values().cloned().collect();
         let mut closed = Vec::new();
         for connection in open {
-            let VerifiedPeer { chain, role, .. } = &*connection.peer;
-            if let Err(refusal) = verifier.verify(chain, *role, now)
+            if let Err(refusal) = connection.judge(verifier, now)
                 && connection.refused.set(refusal.clone()).is_ok()
             {
                 connection.reader.wake();
@@ -77,6 +84,18 @@ impl OpenConnections {
     fn lock(&self) -> MutexGuard<'_, Members> {
         // Held for single operations of the map only.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenConnection {
+    fn judge(&self, verifier: &Verifier, now: SystemTime) -> Result<(), Refusal> {
+        // Sweeps are the only ones who look at it.
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        if verdict.by != Some(verifier.id()) || !verdict.peer.is_valid(now) {
+            let VerifiedPeer { chain, role, .. } = &*verdict.peer;
+            *verdict = Verdict { peer: verifier.verify(chain, *role, now)?, by: Some(verifier.id()) };
+        }
+        Ok(())
     }
 }
 
@@ -108,5 +127,45 @@ impl Drop for Membership {
 impl fmt::Debug for OpenConnections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("OpenConnections")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Trust;
+    use crate::verifier::{PeerRole, RevocationLists};
+    use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::CertificateDer;
+
+    fn verifier(authority: &CertificateAuthority) -> Verifier {
+        let trust = Trust::ca_pem(authority.certificate().pem());
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        Verifier::new(&trust, trust.load().unwrap(), RevocationLists::default(), algorithms)
+    }
+
+    #[test]
+    fn a_peer_is_verified_again_for_another_verifier_and_not_at_every_sweep() {
+        let authority = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
+        let (first, second) = (verifier(&authority), verifier(&authority));
+        let own = authority.issue(&LeafConfig::new(["a"]).unwrap()).unwrap();
+        let chain = [CertificateDer::from(own.certificate().der().to_vec())];
+        let now = SystemTime::now();
+        let open = Arc::new(OpenConnections::default());
+        let source = Source::SameProcess;
+        let member = open.join(first.verify(&chain, PeerRole::Client, now).unwrap(), source);
+        let sweep = |verifier: &Verifier| {
+            verifier.forget_all();
+            assert!(open.close_refused(verifier, now).is_empty());
+            Arc::clone(&member.open.verdict.lock().unwrap().peer)
+        };
+        let at_first = sweep(&first);
+        assert!(Arc::ptr_eq(&at_first, &sweep(&first)));
+        let at_second = sweep(&second);
+        assert!(!Arc::ptr_eq(&at_first, &at_second));
+        assert!(Arc::ptr_eq(&at_second, &sweep(&second)));
+        let stranger = verifier(&CertificateAuthority::new(&AuthorityConfig::default()).unwrap());
+        assert_eq!(open.close_refused(&stranger, now).len(), 1);
     }
 }

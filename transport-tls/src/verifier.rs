@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,7 @@ use crate::trust::{Anchor, Trust};
 /// connection, resumed or not, is decided by looking it up. Another state of trust is another verifier, which
 /// remembers nobody.
 pub(crate) struct Verifier {
+    id: VerifierId,
     anchors: Vec<Anchor>,
     trust_anchors: Vec<TrustAnchor<'static>>,
     lists: RevocationLists,
@@ -58,6 +60,10 @@ pub(crate) enum PeerRole {
     Server,
 }
 
+/// Tells one verifier from another, also from one that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VerifierId(u64);
+
 type ChainDigest = [u8; 32];
 
 /// So many peers are remembered; more than that at once just cost a verification.
@@ -71,6 +77,7 @@ impl Verifier {
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Verifier {
         Verifier {
+            id: VerifierId::next(),
             trust_anchors: anchors.iter().map(|anchor| anchor.trust_anchor.clone()).collect(),
             anchors,
             lists,
@@ -79,6 +86,10 @@ impl Verifier {
             algorithms,
             known: Mutex::default(),
         }
+    }
+
+    pub(crate) fn id(&self) -> VerifierId {
+        self.id
     }
 
     pub(crate) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -275,6 +286,11 @@ impl Verifier {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn forget_all(&self) {
+        self.known().clear();
+    }
+
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<ChainDigest, Arc<VerifiedPeer>>> {
         // Held for single operations of the map only.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -293,9 +309,17 @@ struct Path {
 }
 
 impl VerifiedPeer {
-    fn is_valid(&self, now: SystemTime) -> bool {
+    /// Whether the verifier that let it pass would do so now.
+    pub(crate) fn is_valid(&self, now: SystemTime) -> bool {
         // A clock that was set back may have made it not valid yet.
         self.certificate.not_before <= now && now <= self.valid_until
+    }
+}
+
+impl VerifierId {
+    fn next() -> VerifierId {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        VerifierId(NEXT.fetch_add(1, Ordering::Relaxed))
     }
 }
 
