@@ -38,5 +38,35 @@ pub enum TlsEvent {
     },
 }
 
+impl TlsEvent {
+    /// The names of all events.
+    pub const NAMES: &[&str] = &["reloaded", "reload_failed", "not_watched", "closed"];
+
+    /// The event's name, as a log or a filter may use it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TlsEvent::Reloaded { .. } => "reloaded",
+            TlsEvent::ReloadFailed { .. } => "reload_failed",
+            TlsEvent::NotWatched { .. } => "not_watched",
+            TlsEvent::Closed { .. } => "closed",
+        }
+    }
+}
+
 /// The events of one [`TlsTransport`](crate::TlsTransport) and its clones, in order.
 pub type TlsEvents = Events<TlsEvent>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_docs_names_every_event_and_no_other() {
+        let docs = include_str!("../../docs/events-and-metrics.md");
+        let section = docs.split_once("### Certificates (`TlsEvent`)\n").unwrap().1;
+        let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+        let rows = rows.take_while(|line| line.starts_with('|'));
+        let names: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert_eq!(names, TlsEvent::NAMES);
+    }
+}
