@@ -27,13 +27,10 @@ pub(crate) fn establish(
     if let Some(binding) = stream.channel_binding() {
         evidence = evidence.with_channel_binding(binding);
     }
-    let protocol = stream.protocol();
     if let Some(chain) = stream.peer_chain() {
         let now = state.config.clock.now();
         let peer = generation.verifier.verify(chain, role, now)?;
-        let mut certificate = peer.certificate.clone();
-        certificate.alpn = protocol.clone();
-        evidence = evidence.with_proof(Proof::Certificate(Arc::new(certificate)));
+        evidence = evidence.with_proof(Proof::Certificate(peer.certificate(stream.protocol())));
         stream = stream.with_membership(state.open.join(peer, source.clone()));
         // What was loaded while this handshake was under way counts: a reload closes those who joined before it, and who
         // joins after it is looked at here.
@@ -49,7 +46,7 @@ pub(crate) fn establish(
     }
     let evidence = below.proofs().iter().cloned().fold(evidence, Evidence::with_proof);
     // rustls has refused a protocol that is not wanted; that none was named is left to be checked here.
-    if protocol.is_none() && state.config.without_protocol.check_evidence(&evidence).is_err() {
+    if stream.protocol().is_none() && state.config.without_protocol.check_evidence(&evidence).is_err() {
         return Err(TlsError::Protocol { offered: Vec::new(), wanted: state.config.protocols.clone() });
     }
     Ok(Established { stream: Box::new(stream), evidence, claims, source })

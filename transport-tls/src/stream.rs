@@ -40,8 +40,8 @@ impl TlsStream {
     }
 
     /// The protocol that was agreed.
-    pub(crate) fn protocol(&self) -> Option<Vec<u8>> {
-        self.rustls.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        self.rustls.get_ref().1.alpn_protocol()
     }
 
     /// The value that ties an authentication to this stream (RFC 9266): for TLS 1.3 only, where it cannot be that of

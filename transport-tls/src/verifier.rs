@@ -44,8 +44,10 @@ pub(crate) struct RevocationLists {
 
 /// Who has passed.
 pub(crate) struct VerifiedPeer {
-    /// What the leaf says; the protocol (ALPN) is each connection's own.
-    pub(crate) certificate: Certificate,
+    /// What the leaf says, without a protocol (ALPN).
+    certificate: Certificate,
+    /// The same for each protocol that has been agreed with it: all its connections share them.
+    spoken: Mutex<Vec<Arc<Certificate>>>,
     /// The chain as it was presented.
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) role: PeerRole,
@@ -170,7 +172,7 @@ impl Verifier {
             Err(refusal) => return Err(refusal),
         };
         let chain = chain.iter().map(|der| der.clone().into_owned()).collect();
-        Ok(VerifiedPeer { certificate, chain, role, valid_until })
+        Ok(VerifiedPeer { certificate, spoken: Mutex::default(), chain, role, valid_until })
     }
 
     fn verify_chain(
@@ -309,6 +311,20 @@ struct Path {
 }
 
 impl VerifiedPeer {
+    /// What the leaf says, on connections that speak this protocol.
+    pub(crate) fn certificate(&self, protocol: Option<&[u8]>) -> Arc<Certificate> {
+        // Held for a look and a push only. There are no more than the protocols in the settings.
+        let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = spoken.iter().find(|known| known.alpn.as_deref() == protocol) {
+            return Arc::clone(known);
+        }
+        let mut certificate = self.certificate.clone();
+        certificate.alpn = protocol.map(<[u8]>::to_vec);
+        let certificate = Arc::new(certificate);
+        spoken.push(Arc::clone(&certificate));
+        certificate
+    }
+
     /// Whether the verifier that let it pass would do so now.
     pub(crate) fn is_valid(&self, now: SystemTime) -> bool {
         // A clock that was set back may have made it not valid yet.
