@@ -6,7 +6,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::*;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport_core::mechanism::{PasswordVerifier, Passwords, PlainServer, Verdict};
 use transport_core::{FramingError, HandshakeError, Limits, Refusal};
 
@@ -52,6 +52,25 @@ async fn a_listener_with_two_mechanisms_takes_both() {
     peer.write_all(&[greeting("PLAIN"), hello("admin", "secret"), initiate].concat()).await.unwrap();
     let connection = tokio::time::timeout(NET, server.accept()).await.unwrap().unwrap();
     assert_eq!(connection.identity().to_string(), "user:admin");
+}
+
+#[tokio::test]
+async fn a_server_with_one_mechanism_names_it_at_once_and_one_with_several_when_it_knows_the_clients() {
+    let server = listen().start().await.unwrap();
+    let mut peer = silent_peer(&server).await;
+    let mut greeted = [0; 64];
+    tokio::time::timeout(NET, peer.read_exact(&mut greeted)).await.unwrap().unwrap();
+    assert_eq!(greeted[..], greeting("NULL"));
+
+    let plain = PlainServer::new(Passwords::new().with_user("admin", "secret"));
+    let server = listen().mechanism(transport_core::mechanism::Null).mechanism(plain).danger_plaintext();
+    let server = server.start().await.unwrap();
+    let mut peer = silent_peer(&server).await;
+    let (mut version, mut named) = ([0; 12], [0; 20]);
+    tokio::time::timeout(NET, peer.read_exact(&mut version)).await.unwrap().unwrap();
+    peer.write_all(&greeting("PLAIN")).await.unwrap();
+    tokio::time::timeout(NET, peer.read_exact(&mut named)).await.unwrap().unwrap();
+    assert_eq!(named[..6], *b"PLAIN\0");
 }
 
 #[tokio::test]
