@@ -115,9 +115,9 @@ impl WriteBuffer {
         self.shared().is_empty().then(|| &self.copied[self.written..])
     }
 
-    /// Fills `slices` with what waits, in order, and returns how many were used.
-    pub(crate) fn fill_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut used = 0;
+    /// Fills `slices` with the first `most` bytes of what waits, in order, and returns how many were used.
+    pub(crate) fn fill_slices<'a>(&'a self, most: usize, slices: &mut [IoSlice<'a>]) -> usize {
+        let (mut used, mut left) = (0, most);
         let mut at = self.written;
         let end = (self.copied.len(), &[][..]);
         let places = self.shared().iter().map(|(place, bytes)| (*place, &bytes[..])).chain([end]);
@@ -126,11 +126,13 @@ impl WriteBuffer {
                 if slice.is_empty() {
                     continue;
                 }
-                if used == slices.len() {
+                if used == slices.len() || left == 0 {
                     return used;
                 }
+                let slice = &slice[..slice.len().min(left)];
                 slices[used] = IoSlice::new(slice);
                 used += 1;
+                left -= slice.len();
             }
             at = place;
         }
@@ -193,6 +195,8 @@ impl WriteBuffer {
         if self.is_empty() {
             self.copied.clear();
             self.written = 0;
+        } else if self.written > self.copied.len() / 2 {
+            self.compact();
         }
     }
 
@@ -209,6 +213,15 @@ impl WriteBuffer {
                 self.copied = Vec::new();
             }
         }
+    }
+
+    /// Has the copied bytes that wait begin the buffer again: while a rest always waits, it would only grow.
+    fn compact(&mut self) {
+        self.copied.drain(..self.written);
+        if let Some(shared) = &mut self.shared {
+            shared.parts.iter_mut().for_each(|(place, _)| *place -= self.written);
+        }
+        self.written = 0;
     }
 
     fn share(&mut self, bytes: &Bytes) {
@@ -243,7 +256,7 @@ mod tests {
         buffer.put_bytes(&large);
         buffer.put_bytes(&Bytes::from_static(b"small"));
         let mut slices = [IoSlice::new(&[]); 8];
-        assert_eq!(buffer.fill_slices(&mut slices), 3);
+        assert_eq!(buffer.fill_slices(usize::MAX, &mut slices), 3);
         assert_eq!(&*slices[0], b"head");
         assert_eq!(slices[1].as_ptr(), large.as_ptr());
         assert_eq!(&*slices[2], b"small");
@@ -255,7 +268,7 @@ mod tests {
         buffer.put_bytes(&shared(1));
         buffer.put_bytes(&shared(2));
         let mut slices = [IoSlice::new(&[]); 1];
-        assert_eq!(buffer.fill_slices(&mut slices), 1);
+        assert_eq!(buffer.fill_slices(usize::MAX, &mut slices), 1);
         assert_eq!(slices[0][0], 1);
         buffer.advance(SHARE_FROM + 1);
         assert_eq!(buffer.to_vec(), shared(2));
@@ -287,6 +300,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn memory_stays_as_it_is_while_a_rest_always_waits() {
+        let mut buffer = WriteBuffer::new();
+        let large = shared(1);
+        for _ in 0..100 {
+            buffer.put_slice(&[2; 1000]);
+            buffer.put_bytes(&large);
+            while buffer.len() > 10 {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let used = buffer.fill_slices(buffer.len() - 10, &mut slices);
+                let length = slices[..used].iter().map(|slice| slice.len()).sum();
+                buffer.advance(length);
+            }
+        }
+        assert_eq!(buffer.to_vec(), [1; 10]);
+        assert!(buffer.copied.capacity() < 10_000, "{}", buffer.copied.capacity());
+    }
+
     proptest! {
         #[test]
         fn any_way_of_writing_gives_the_same_bytes(
@@ -307,8 +338,9 @@ mod tests {
             let mut written = Vec::new();
             for step in steps.into_iter().cycle() {
                 let mut slices = [IoSlice::new(&[]); 3];
-                let used = buffer.fill_slices(&mut slices);
-                let offered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).take(step).collect();
+                let used = buffer.fill_slices(step, &mut slices);
+                let offered: Vec<u8> = slices[..used].iter().flat_map(|s| s.to_vec()).collect();
+                prop_assert!(offered.len() <= step);
                 if offered.is_empty() {
                     break;
                 }

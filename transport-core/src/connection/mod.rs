@@ -181,7 +181,7 @@ impl Connection {
     pub async fn send(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
         // Not by `feed` and `flush`: their futures would be parts of this one, and so of every task that sends.
         if self.pipe.outbound.is_worth_a_write() {
-            poll_fn(|cx| self.pipe.poll_drain(cx)).await?;
+            poll_fn(|cx| self.pipe.poll_make_room(cx)).await?;
         }
         self.pipe.outbound.encode(message.into())?;
         poll_fn(|cx| self.pipe.poll_flush(cx)).await
@@ -477,7 +477,7 @@ impl Connection {
 
     #[cold]
     async fn make_room(&mut self) -> Result<(), SendError> {
-        poll_fn(|cx| self.pipe.poll_drain(cx)).await
+        poll_fn(|cx| self.pipe.poll_make_room(cx)).await
     }
 
     async fn recv_slowly(&mut self) -> Result<Option<Message>, RecvError> {
@@ -497,9 +497,10 @@ impl Connection {
 }
 
 impl Pipe {
-    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+    fn poll_make_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         self.outbound.report(&self.life);
-        self.writer.poll_drain(&mut self.outbound.buffer, &mut self.stream, &self.life, cx)
+        let rest = self.outbound.rest();
+        self.writer.poll_write(&mut self.outbound.buffer, rest, &mut self.stream, &self.life, cx)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {

@@ -30,6 +30,10 @@ pub(crate) struct Outbound {
 /// do not fit a Unix socket's buffer and cost cache.
 const WRITE_AT: usize = 128 << 10;
 
+/// What a sender writes before it flushes are multiples of this: a stream that encrypts makes a record of so many bytes (RFC 8446,
+/// section 5.1), and one of the rest of a write, which costs both sides a system call of its own.
+const RECORD: usize = 16 << 10;
+
 /// So many slices go into one write.
 const MOST_SLICES: usize = 32;
 
@@ -51,6 +55,11 @@ impl Outbound {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= self.limit
+    }
+
+    /// How many queued bytes wait for more when a sender writes without a flush.
+    pub(super) fn rest(&self) -> usize {
+        self.buffer.len() % RECORD.min(self.limit)
     }
 
     #[inline]
@@ -119,7 +128,7 @@ impl Writer {
         life: &Life,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        ready!(self.poll_drain(buffer, io, life, cx))?;
+        ready!(self.poll_write(buffer, 0, io, life, cx))?;
         let flushed = Pin::new(io).poll_flush(cx);
         ready!(self.guard(flushed, life, cx))?;
         self.unflushed = false;
@@ -131,10 +140,11 @@ impl Writer {
         !self.unflushed
     }
 
-    /// Writes until the buffer is empty.
-    pub(super) fn poll_drain<W: AsyncWrite + Unpin + ?Sized>(
+    /// Writes until no more than `rest` bytes are in the buffer.
+    pub(super) fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
         &mut self,
         buffer: &mut WriteBuffer,
+        rest: usize,
         io: &mut W,
         life: &Life,
         cx: &mut Context<'_>,
@@ -142,9 +152,9 @@ impl Writer {
         if let Some(cut) = life.cut() {
             return Poll::Ready(Err(ended_by(SendError::Cut(cut), life)));
         }
-        while !buffer.is_empty() {
+        while buffer.len() > rest {
             self.unflushed = true;
-            let written = poll_write(buffer, io, cx);
+            let written = poll_write(buffer, buffer.len() - rest, io, cx);
             let written = ready!(self.guard(written, life, cx))?;
             advance(buffer, written, life)?;
         }
@@ -160,7 +170,7 @@ impl Writer {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-        let used = buffer.fill_slices(&mut slices);
+        let used = buffer.fill_slices(usize::MAX, &mut slices);
         let written = write(&slices[..used], cx);
         let written = ready!(self.guard(written, life, cx))?;
         Poll::Ready(advance(buffer, written, life))
@@ -208,17 +218,18 @@ fn ended_by(error: SendError, life: &Life) -> SendError {
     error
 }
 
-/// Offers as much as possible in one system call.
+/// Offers as much as possible of the first `most` bytes in one system call.
 fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
     buffer: &WriteBuffer,
+    most: usize,
     io: &mut W,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     if let Some(bytes) = buffer.as_single_slice() {
-        return Pin::new(io).poll_write(cx, bytes);
+        return Pin::new(io).poll_write(cx, &bytes[..most]);
     }
     let mut slices = [IoSlice::new(&[]); MOST_SLICES];
-    let used = buffer.fill_slices(&mut slices);
+    let used = buffer.fill_slices(most, &mut slices);
     if io.is_write_vectored() {
         Pin::new(io).poll_write_vectored(cx, &slices[..used])
     } else {
