@@ -132,17 +132,15 @@ impl Found {
     fn collect(&mut self, path: &Path, is_named: bool, depth: usize) -> Result<(), Error> {
         let failed = |error| Error::io("read", path, error);
         if !path.is_dir() {
-            if temporary::is_left_over(path) {
-                self.left_over.push(path.to_owned());
-                return Ok(());
-            }
             let kinds = ["pem", "key", "crt", "csr", "crl"];
             let has_kind = path.extension().is_some_and(|end| kinds.iter().any(|kind| end == *kind));
             // A folder may have been named twice, or within another one.
             let same =
                 |file: &PathBuf| file == path || fs::canonicalize(file).ok() == fs::canonicalize(path).ok();
-            let is_new = !self.files.iter().any(same);
-            if (is_named || has_kind) && is_new {
+            let is_new = !self.files.iter().chain(&self.left_over).any(same);
+            if is_new && temporary::is_left_over(path) {
+                self.left_over.push(path.to_owned());
+            } else if is_new && (is_named || has_kind) {
                 self.files.push(path.to_owned());
             }
             return Ok(());
