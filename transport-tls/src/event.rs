@@ -29,6 +29,11 @@ pub enum TlsEvent {
         /// Why.
         problem: String,
     },
+    /// The own certificate has expired: peers refuse it from now on.
+    Expired {
+        /// The end of its validity.
+        not_after: SystemTime,
+    },
     /// An open connection was closed, since its peer would not be accepted any more.
     Closed {
         /// Where the peer is.
@@ -40,7 +45,7 @@ pub enum TlsEvent {
 
 impl TlsEvent {
     /// The names of all events.
-    pub const NAMES: &[&str] = &["reloaded", "reload_failed", "not_watched", "closed"];
+    pub const NAMES: &[&str] = &["reloaded", "reload_failed", "not_watched", "expired", "closed"];
 
     /// The event's name, as a log or a filter may use it.
     pub fn name(&self) -> &'static str {
@@ -48,6 +53,7 @@ impl TlsEvent {
             TlsEvent::Reloaded { .. } => "reloaded",
             TlsEvent::ReloadFailed { .. } => "reload_failed",
             TlsEvent::NotWatched { .. } => "not_watched",
+            TlsEvent::Expired { .. } => "expired",
             TlsEvent::Closed { .. } => "closed",
         }
     }

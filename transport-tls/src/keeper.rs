@@ -109,6 +109,7 @@ fn keep(state: &Weak<State>, woken: &Receiver<Wake>, look_every: Duration, mut f
             let _ = state.reload();
         }
         if looked_by_itself {
+            state.tell_if_expired();
             state.close_refused();
         }
     }
@@ -253,6 +254,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[tokio::test]
+    async fn that_the_own_certificate_has_expired_is_told_once() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 5), issue(&authority, "alice", 100));
+        let sides = Sides::new(config(&db, &authority), config(&alice, &authority)).await;
+        let mut events = sides.tls.events();
+        sides.clock.put_forward(HOUR * 6);
+        let event = bounded(events.recv()).await.unwrap();
+        assert!(
+            matches!(event, TlsEvent::Expired { not_after } if not_after == db.certificate().not_after())
+        );
+        // The next event is another one, however often the keeper has looked.
+        let state = Arc::clone(sides.tls.state());
+        (0..3).for_each(|_| state.tell_if_expired());
+        state.tell(TlsEvent::NotWatched { problem: "a mark".to_owned() });
+        let event = bounded(events.recv()).await.unwrap();
+        assert!(matches!(event, TlsEvent::NotWatched { .. }), "{event:?}");
     }
 
     #[tokio::test]

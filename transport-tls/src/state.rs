@@ -20,6 +20,8 @@ pub(crate) struct State {
     reloading: Mutex<()>,
     pub(crate) open: Arc<OpenConnections>,
     events: EventSender<TlsEvent>,
+    /// The end of the own certificate of which that was told.
+    told_expired: Mutex<Option<SystemTime>>,
     /// Ended with the state.
     keeper: Mutex<Option<Keeper>>,
 }
@@ -29,7 +31,6 @@ const EVENTS_KEPT: usize = 256;
 impl State {
     pub(crate) fn load(config: TlsConfig) -> Result<Arc<State>, LoadError> {
         let generation = Generation::load(&config)?;
-        warn_if_expired(&generation, config.clock.now());
         let (events, _nobody_listens_yet) = Events::channel(EVENTS_KEPT);
         let state = Arc::new(State {
             config,
@@ -37,8 +38,10 @@ impl State {
             reloading: Mutex::new(()),
             open: Arc::default(),
             events,
+            told_expired: Mutex::new(None),
             keeper: Mutex::new(None),
         });
+        state.tell_if_expired();
         let is_set_up = state.config.certificate.is_some() || !state.config.trust.is_nobody();
         if is_set_up {
             let keeper = Keeper::start(&state)?;
@@ -71,10 +74,10 @@ impl State {
         if generation.is_like(&self.generation()) {
             return Ok(false);
         }
-        warn_if_expired(&generation, self.config.clock.now());
         let not_after = generation.own_not_after;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = generation;
         self.tell(TlsEvent::Reloaded { not_after });
+        self.tell_if_expired();
         self.close_refused();
         Ok(true)
     }
@@ -90,6 +93,18 @@ impl State {
         }
     }
 
+    /// Tells once of an own certificate that has expired. It stays in use: peers refuse it, or know that their clocks are wrong.
+    pub(crate) fn tell_if_expired(&self) {
+        let not_after = self.generation().own_not_after;
+        let Some(not_after) = not_after.filter(|not_after| *not_after < self.config.clock.now()) else {
+            return;
+        };
+        let told = self.told_expired.lock().unwrap_or_else(PoisonError::into_inner).replace(not_after);
+        if told != Some(not_after) {
+            self.tell(TlsEvent::Expired { not_after });
+        }
+    }
+
     pub(crate) fn tell(&self, event: TlsEvent) {
         match &event {
             TlsEvent::Reloaded { .. } => tracing::info!("certificates loaded again"),
@@ -98,6 +113,9 @@ impl State {
             }
             TlsEvent::NotWatched { problem } => {
                 tracing::warn!(%problem, "cannot watch the certificates, looking every 30 seconds");
+            }
+            TlsEvent::Expired { .. } => {
+                tracing::warn!("the own certificate has expired: peers refuse it");
             }
             TlsEvent::Closed { source, reason } => {
                 tracing::info!(%source, %reason, "connection closed: its peer would not be accepted any more");
@@ -124,12 +142,5 @@ impl State {
         directories.sort();
         directories.dedup();
         directories
-    }
-}
-
-/// Peers will refuse it; that is theirs to do, and a clock may be wrong, so it is no error.
-fn warn_if_expired(generation: &Generation, now: SystemTime) {
-    if generation.own_not_after.is_some_and(|not_after| not_after < now) {
-        tracing::warn!("the own certificate has expired: peers will refuse it");
     }
 }
