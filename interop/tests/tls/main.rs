@@ -7,3 +7,4 @@ mod refusals;
 mod resumption;
 mod set_up;
 mod stunnel;
+mod zmq;

@@ -23,7 +23,7 @@ fn folder() -> Option<Folder> {
 }
 
 /// A stunnel that trusts the authority of the folder and proves itself with one of the certificates.
-fn stunnel(folder: &Folder, own: &str, more: &str) -> Command {
+pub(crate) fn stunnel(folder: &Folder, own: &str, more: &str) -> Command {
     let at = |name: &str| folder.path(name).display().to_string();
     let settings = format!(
         "foreground = yes\nsyslog = no\ndebug = notice\npid =\ncert = {}\nCAfile = {}\nverifyChain = yes\n{more}",
@@ -64,7 +64,7 @@ async fn server(folder: &Folder, own: &str) -> (u16, tokio::task::JoinHandle<Str
 }
 
 /// Settings under which a peer of this name may do without a protocol.
-fn legacy(folder: &Folder, own: &str, peer: &str) -> TlsConfig {
+pub(crate) fn legacy(folder: &Folder, own: &str, peer: &str) -> TlsConfig {
     folder.config(own).danger_without_protocol(Policy::san_dns(peer))
 }
 
