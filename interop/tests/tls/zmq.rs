@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use interop::{Python, Pyzmq, bounded, has_program};
 use serde_json::json;
+use tokio::net::UnixStream;
 use tokio::process::Child;
 use transport::tls::TlsTransport;
 use transport::{Connection, Message, Policy};
@@ -17,7 +18,8 @@ use crate::stunnel::{legacy, stunnel};
 async fn between(folder: &Folder, own: &str, settings: &str) -> Child {
     let more = format!("[zmq]\naccept = {}\n{settings}", folder.path("stunnel.sock").display());
     let child = stunnel(folder, own, &more).stderr(Stdio::null()).spawn().unwrap();
-    while !folder.path("stunnel.sock").exists() {
+    // The file is there a moment before anybody listens. A connection that ends at once bothers neither side.
+    while UnixStream::connect(folder.path("stunnel.sock")).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     child
