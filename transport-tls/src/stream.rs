@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead as _, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream as Rustls;
 use transport_core::{BoxRead, BoxStream, BoxWrite, ChannelBinding, ReadHalf, Stream, WriteHalf};
 
@@ -22,11 +22,17 @@ pub(crate) struct TlsStream {
     rustls: Rustls<BoxStream>,
     /// Absent when the peer has no certificate that could be refused later.
     membership: Option<Membership>,
+    /// An error that came behind bytes, which were handed over first.
+    late_error: Option<io::Error>,
 }
+
+/// A read hands over when it has so many bytes, two records: their reader then finds them in the cache, and decodes them while
+/// the next ones come.
+const HAND_OVER: usize = 32 << 10;
 
 impl TlsStream {
     pub(crate) fn new(rustls: Rustls<BoxStream>) -> TlsStream {
-        TlsStream { rustls, membership: None }
+        TlsStream { rustls, membership: None, late_error: None }
     }
 
     pub(crate) fn with_membership(mut self, membership: Membership) -> TlsStream {
@@ -65,13 +71,42 @@ impl TlsStream {
 
     fn read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.refused()?;
-        match Pin::new(&mut self.rustls).poll_read(cx, buf) {
+        match self.poll_decrypt(cx, buf) {
             Poll::Pending => {
                 let refused = self.membership.as_ref().and_then(|member| member.poll_refused_for_read(cx));
                 refused.map_or(Poll::Pending, |refusal| Poll::Ready(Err(closed(refusal))))
             }
             Poll::Ready(result) => Poll::Ready(result.map_err(in_our_words)),
         }
+    }
+
+    /// Reads until there is enough to hand over, or no more has come.
+    fn poll_decrypt(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.late_error.take() {
+            return Poll::Ready(Err(error));
+        }
+        let mut taken = 0;
+        while taken < HAND_OVER && buf.remaining() > 0 {
+            let decrypted = match Pin::new(&mut self.rustls).poll_fill_buf(cx) {
+                Poll::Ready(Ok(decrypted)) => decrypted,
+                Poll::Ready(Err(error)) if taken > 0 => {
+                    self.late_error = Some(error);
+                    break;
+                }
+                Poll::Pending if taken > 0 => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            };
+            let length = decrypted.len().min(buf.remaining());
+            if length == 0 {
+                // The end, which the next read finds again.
+                break;
+            }
+            buf.put_slice(&decrypted[..length]);
+            Pin::new(&mut self.rustls).consume(length);
+            taken += length;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn write<T>(

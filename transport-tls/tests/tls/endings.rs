@@ -52,6 +52,43 @@ async fn a_stream_that_is_cut_off_on_its_way_is_told_from_one_that_was_closed() 
 }
 
 #[tokio::test]
+async fn what_came_before_a_forged_record_is_received_and_then_the_error() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let (mut server, _events) = serve(&tls).await;
+    let (_, port) = server.local_address().host_port().unwrap();
+    // Somebody on the way, who appends a record of his own to the first long message.
+    const LONG: usize = 4050;
+    let between = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tls://{}?name=db.example", between.local_addr().unwrap());
+    let relay = tokio::spawn(async move {
+        let (mut near, mut to_near) = between.accept().await.unwrap().0.into_split();
+        let (mut far, mut to_far) = TcpStream::connect(("127.0.0.1", port)).await.unwrap().into_split();
+        let back = tokio::spawn(async move { tokio::io::copy(&mut far, &mut to_near).await });
+        let mut chunk = vec![0; 2 * LONG];
+        loop {
+            let length = near.read(&mut chunk).await.unwrap();
+            let forged: &[u8] =
+                if length > LONG { &[&[23, 3, 3, 0, 64], &[0; 64][..]].concat() } else { &[] };
+            if length == 0 || to_far.write_all(&[&chunk[..length], forged].concat()).await.is_err() {
+                break;
+            }
+        }
+        back.abort();
+    });
+    let connect =
+        Connect::new(&Transports::new(), &address).transport(tls.clone()).server(Policy::danger_anyone());
+    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    near.send(&vec![7; LONG][..]).await.unwrap();
+    assert_eq!(bounded(far.recv()).await.unwrap().unwrap()[0], [7; LONG][..]);
+    let error = bounded(far.recv()).await.unwrap_err();
+    assert!(matches!(error, RecvError::Io(_)), "{error:?}");
+    drop((near, far));
+    bounded(relay).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_handshakes_of_tls_and_zmtp_share_one_deadline() {
     let authority = Authority::new();
     let tls = authority.tls(&authority.leaf("db.example"));
