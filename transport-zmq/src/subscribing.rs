@@ -99,7 +99,7 @@ impl State {
 
     fn offer_all(&self, message: MessageRef<'_>) {
         for peer in &self.peers {
-            if !peer.sender().try_send(message).unwrap_or(false) {
+            if !peer.try_send(message).unwrap_or(false) {
                 peer.count_dropped();
             }
         }

@@ -128,6 +128,12 @@ impl Incoming {
         batch.len()
     }
 
+    /// Drops what has arrived.
+    pub(crate) fn discard(&mut self) {
+        self.fetch_arrived();
+        while self.queue.pop_batch().is_some() {}
+    }
+
     /// The peer that the last message came from.
     ///
     /// # Panics

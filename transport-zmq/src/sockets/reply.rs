@@ -79,7 +79,7 @@ impl RepSocket {
     pub async fn send(&mut self, reply: impl Into<MessageRef<'_>>) -> Result<(), ReplyError> {
         tokio::task::coop::consume_budget().await;
         let (peer, envelope) = self.asking.take().ok_or(ReplyError::NothingAsked)?;
-        match peer.sender().try_send(reply.into().behind(&envelope)) {
+        match peer.try_send(reply.into().behind(&envelope)) {
             Ok(true) => Ok(()),
             Ok(false) => {
                 peer.count_dropped();

@@ -128,6 +128,8 @@ impl ReqSocket {
         } else {
             (None, Envelope::new())
         };
+        // What came before the request is no reply to it.
+        self.incoming.discard();
         let envelope = if self.correlated { &numbered } else { &self.plain };
         let place = self.outgoing.send(request.behind(envelope)).await?;
         let sent = self.outgoing.sent_to(place);
