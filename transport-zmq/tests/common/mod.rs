@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 pub(crate) mod raw;
+pub(crate) mod subject;
 
 use std::future::Future;
 use std::time::Duration;
