@@ -15,6 +15,28 @@ use crate::proxy::{Inlet, Outlet};
 /// Talks to exactly one peer, a PAIR too; a second one is turned away while the first one is there.
 ///
 /// Without a peer, or when its queue is full, sending waits.
+///
+/// # Examples
+///
+/// ```
+/// # use transport_core::{Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transports = Transports::new().with(MemTransport::new());
+/// use transport_zmq::{PairSocket, SocketConfig};
+///
+/// let config = SocketConfig::new(Policy::same_process());
+/// let mut parent = PairSocket::new(&transports, config.clone());
+/// let mut child = PairSocket::new(&transports, config);
+/// parent.bind("inproc://family").await?;
+/// child.connect("inproc://family")?;
+/// child.send("ready").await?;
+/// assert_eq!(parent.recv().await.to_text(), Some("ready"));
+/// parent.send("go").await?;
+/// assert_eq!(child.recv().await.to_text(), Some("go"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct PairSocket {
     hub: Owner,
     incoming: Incoming,

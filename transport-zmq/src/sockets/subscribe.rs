@@ -32,6 +32,29 @@ pub struct SubSocket {
 
 /// As [`SubSocket`], for programs that pass subscriptions on: they are messages that it sends, and it receives all that
 /// comes.
+///
+/// # Examples
+///
+/// ```
+/// # use transport_core::{Policy, Transports, mem::MemTransport};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let transports = Transports::new().with(MemTransport::new());
+/// use transport_zmq::{SocketConfig, XPubSocket, XSubSocket};
+///
+/// let config = SocketConfig::new(Policy::same_process());
+/// let mut publisher = XPubSocket::new(&transports, config.clone());
+/// let mut subscriber = XSubSocket::new(&transports, config);
+/// publisher.bind("inproc://weather").await?;
+/// subscriber.connect("inproc://weather")?;
+///
+/// subscriber.send(b"\x01vienna"); // subscribes
+/// assert_eq!(&publisher.recv().await[0][..], b"\x01vienna");
+/// publisher.send("vienna 17").await?;
+/// assert_eq!(subscriber.recv().await.to_text(), Some("vienna 17"));
+/// # Ok(())
+/// # }
+/// ```
 pub struct XSubSocket {
     hub: Owner,
     incoming: Incoming,
