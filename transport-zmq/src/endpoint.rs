@@ -87,6 +87,7 @@ mod tests {
             ("ipc://@app", "unix:@app"),
             ("inproc://app", "mem://app"),
             ("tls://example.org:1", "tls://example.org:1"),
+            ("zmq+tcp://127.0.0.1:1", "zmq+tcp://127.0.0.1:1"),
         ] {
             assert_eq!(Endpoint::from(theirs).into_address().unwrap(), ours.parse().unwrap(), "{theirs}");
         }

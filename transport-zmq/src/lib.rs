@@ -10,7 +10,8 @@
 //!
 //! A socket is bound and connected to any number of endpoints at once, over any transport of a table: `tcp`, `unix`
 //! (ZeroMQ's `ipc`), `tls`, `mem` (`inproc`). Every peer is authenticated and allowed before it counts, and each message
-//! tells who sent it.
+//! tells who sent it. [`SocketConfig`] has its settings, [`SocketEvent`] what happens at it, and [`proxy`](proxy()) passes
+//! messages on between two.
 #![forbid(unsafe_code)]
 
 mod config;

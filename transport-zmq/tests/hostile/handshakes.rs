@@ -19,6 +19,9 @@ fn hostile_handshakes(kind: Kind) -> Vec<(Vec<u8>, &'static str)> {
     let mut all = vec![
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "does not speak ZMTP"),
         (vec![0; 64], "does not speak ZMTP"),
+        // libzmq 2 and libzmq 3: an empty identity of ZMTP 1.0, and the greeting of ZMTP 2.0 with its socket type.
+        (vec![1, 0], "does not speak ZMTP"),
+        (vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 1, 5, 0, 0], "ZMTP 2.0 (libzmq 3 or older)"),
         (greeting("GSSAPI"), "the peer wants the mechanism GSSAPI, this side has NULL"),
         (greeting("CURVE"), "the peer wants the mechanism CURVE, this side has NULL"),
         (greeting("null"), "the peer wants the mechanism"),
