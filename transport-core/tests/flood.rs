@@ -3,13 +3,14 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use tokio::io::AsyncWriteExt as _;
 use transport_core::{HandshakeError, Limits, ServerEvent};
 
 const SILENT: usize = 10_000;
+const DEADLINE: Duration = Duration::from_secs(3);
 
 fn raise_open_files() -> bool {
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -28,7 +29,7 @@ async fn ten_thousand_silent_peers_are_freed_and_a_good_one_gets_in_meanwhile() 
         eprintln!("skipped: this needs {} open files, and the limit cannot be raised", SILENT + 2000);
         return;
     }
-    let limits = Limits::default().with_handshake_time(Duration::from_secs(3));
+    let limits = Limits::default().with_handshake_time(DEADLINE);
     let mut server = listen().limits(limits).start().await.unwrap();
     let mut events = server.events();
     let address = address(&server);
@@ -54,18 +55,37 @@ async fn ten_thousand_silent_peers_are_freed_and_a_good_one_gets_in_meanwhile() 
         }
         (evicted, late, gap)
     });
-    // From the same address, in the middle of it.
-    let mut good = 0;
+    // From the same address, in the middle of it. On a busy machine 256 others may come before its handshake is done, and then
+    // it gives way too and tries again.
+    let start = Instant::now();
+    let (mut good, mut again) = (0, 0);
     while !flood.is_finished() || good < 20 {
         let mut peer = tokio::net::TcpStream::connect(address).await.unwrap();
-        peer.write_all(&[greeting("NULL"), ready(), b"\x00\x02ok".to_vec()].concat()).await.unwrap();
-        let mut connection = tokio::time::timeout(NET, server.accept()).await.unwrap().unwrap();
+        let hello = [greeting("NULL"), ready(), b"\x00\x02ok".to_vec()].concat();
+        let gave_way = async {
+            let _reset = peer.write_all(&hello).await;
+            read_to_end(&mut peer).await;
+        };
+        let mut connection = tokio::select! {
+            biased;
+            accepted = tokio::time::timeout(NET, server.accept()) => accepted.unwrap().unwrap(),
+            () = gave_way => {
+                again += 1;
+                continue;
+            }
+        };
         assert_eq!(connection.recv().await.unwrap().unwrap()[0], "ok");
         good += 1;
+        // It is the silent ones that shall flood.
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
+    assert!(again <= good / 2, "{good} got in, {again} had to try again");
     let silent = flood.await.unwrap();
     let (evicted, late, gap) = tokio::time::timeout(NET, counting).await.unwrap().unwrap();
-    assert!(evicted + gap > 0 && late <= 256, "evicted {evicted}, late {late}, events lost {gap}");
+    // As many as may be pending, in each of the deadlines that have passed meanwhile.
+    let rounds = usize::try_from(start.elapsed().as_secs() / DEADLINE.as_secs()).unwrap() + 1;
+    assert!(evicted + gap > 0, "evicted {evicted}, late {late}, events lost {gap}");
+    assert!(late <= 256 * rounds, "evicted {evicted}, late {late} in {rounds} rounds, events lost {gap}");
     for mut peer in silent {
         read_to_end(&mut peer).await;
     }

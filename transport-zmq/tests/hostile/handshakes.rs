@@ -168,7 +168,7 @@ async fn hello_that_is_cut_or_malformed_is_refused() {
 }
 
 #[tokio::test]
-async fn thousands_that_say_nothing_give_way_to_good_peers_from_the_same_address() {
+async fn hundreds_that_say_nothing_give_way_to_good_peers_from_the_same_address() {
     let limits = Limits::default().with_pending_handshakes(16).with_handshake_time(Duration::from_secs(2));
     for kind in Kind::ALL {
         let mut subject = Subject::start(kind, config().with_limits(limits.clone())).await;

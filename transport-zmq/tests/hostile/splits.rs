@@ -67,7 +67,11 @@ async fn any_split_of_the_bytes_gives_the_same_messages() {
                 }
             }
             for text in &expected {
-                let received = within(subject.texts.recv()).await.unwrap();
+                let mut received = within(subject.texts.recv()).await.unwrap();
+                // A publisher takes back for the peer before what that has left behind.
+                while received.starts_with(&[0]) {
+                    received = within(subject.texts.recv()).await.unwrap();
+                }
                 assert_eq!(
                     received.escape_ascii().to_string(),
                     text.escape_ascii().to_string(),

@@ -27,15 +27,12 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
     let large = |form: fn(&[u8]) -> Vec<u8>| (0..40u8).flat_map(|n| form(&[n; 30_000])).collect();
     let as_command = |topic: &[u8]| command("SUBSCRIBE", topic);
     let nested = (0..2000).flat_map(|length| subscribe(&vec![b'a'; length])).collect();
-    let parts: Vec<Vec<u8>> = (0..40).map(|number| [&[1, number][..], &[0; 30_000]].concat()).collect();
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     vec![
         ("many messages", many(subscribe)),
         ("many commands", many(as_command)),
         ("large messages", large(subscribe)),
         ("large commands", large(as_command)),
         ("each within the next", nested),
-        ("parts of one message", message(&parts)),
     ]
 }
 
