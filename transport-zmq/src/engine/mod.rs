@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A message that is sent is encoded by the application's task into the buffer of the peer's connection, which a flusher
-//! writes. What arrives is decoded by the peer's task in batches, which the application takes as a whole.
+//! writes. What arrives is handed on by the peer's task in batches, as it was read, from which the application is lent
+//! messages or takes them one by one.
 
 pub(crate) mod gate;
 mod hub;
