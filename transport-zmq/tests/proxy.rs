@@ -384,3 +384,11 @@ async fn sockets_that_do_not_fit_are_refused() {
     let pull = || PullSocket::new(&places.transports, config());
     let _none = proxy(pull(), pull());
 }
+
+#[tokio::test]
+#[should_panic(expected = "a capture socket must be able to send")]
+async fn a_capture_socket_that_only_receives_is_refused() {
+    let places = Places::new();
+    let pull = || PullSocket::new(&places.transports, config());
+    let _none = proxy(pull(), PushSocket::new(&places.transports, config())).with_capture(pull());
+}

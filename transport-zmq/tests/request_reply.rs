@@ -8,8 +8,9 @@ use std::time::Duration;
 use common::{Places, config, connected, event, within};
 use transport_core::Message;
 use transport_zmq::{
-    DealerSocket, Disconnected, Handover, HighWaterMark, Rejection, RepSocket, ReplyError, ReqSocket,
-    RequestError, RouteError, RouterSocket, RoutingIdRefused, SocketEvent,
+    DealerSocket, Disconnected, Handover, HighWaterMark, PubSocket, PullSocket, PushSocket, Rejection,
+    RepSocket, ReplyError, ReqSocket, RequestError, RouteError, RouterSocket, RoutingIdRefused, SocketEvent,
+    SubSocket,
 };
 
 fn message(parts: &[&'static str]) -> Message {
@@ -327,4 +328,55 @@ async fn halves_of_a_dealer_work_in_different_tasks_and_the_socket_ends_with_bot
     within(async { tokio::try_join!(sending, receiving) }).await.unwrap();
     let mut events = rep.events();
     event(&mut events, |event| matches!(event, SocketEvent::Disconnected { .. }).then_some(())).await;
+}
+
+#[tokio::test]
+async fn each_message_tells_who_sent_it() {
+    let places = Places::new();
+    let me = format!("uid:{}", rustix::process::geteuid().as_raw());
+    let (mut pull, mut push) =
+        (PullSocket::new(&places.transports, config()), PushSocket::new(&places.transports, config()));
+    push.connect(pull.bind(places.ipc("pull")).await.unwrap()).unwrap();
+    push.send("x").await.unwrap();
+    assert_eq!(within(pull.recv_from()).await.1.identity().to_string(), me);
+
+    let (mut rep, mut req) =
+        (RepSocket::new(&places.transports, config()), ReqSocket::new(&places.transports, config()));
+    req.connect(rep.bind(places.ipc("rep")).await.unwrap()).unwrap();
+    req.send("x").await.unwrap();
+    within(rep.recv()).await;
+    assert_eq!(rep.asking().unwrap().identity().to_string(), me);
+
+    let (mut router, mut dealer) =
+        (RouterSocket::new(&places.transports, config()), DealerSocket::new(&places.transports, config()));
+    dealer.connect(router.bind(places.ipc("router")).await.unwrap()).unwrap();
+    dealer.send("x").await.unwrap();
+    assert_eq!(within(router.recv()).await.1.identity().to_string(), me);
+
+    let (mut publisher, mut subscriber) =
+        (PubSocket::new(&places.transports, config()), SubSocket::new(&places.transports, config()));
+    subscriber.subscribe("");
+    subscriber.connect(publisher.bind(places.ipc("pub")).await.unwrap()).unwrap();
+    within(publisher.subscribed("")).await;
+    publisher.send("x").await.unwrap();
+    assert_eq!(within(subscriber.recv_from()).await.1.identity().to_string(), me);
+}
+
+#[tokio::test]
+async fn a_correlated_request_has_a_number_and_only_the_reply_with_it_is_taken() {
+    let places = Places::new();
+    let mut router = RouterSocket::new(&places.transports, config());
+    let mut req = ReqSocket::new(&places.transports, config()).correlated();
+    req.connect(router.bind("inproc://numbers").await.unwrap()).unwrap();
+    for number in 0..3u32 {
+        req.send("question").await.unwrap();
+        let (request, peer) = within(router.recv()).await;
+        let reply = |id: u32, text: &'static str| -> Message {
+            [id.to_be_bytes().to_vec(), Vec::new(), text.into()].into_iter().collect()
+        };
+        assert_eq!(request, reply(number, "question"));
+        router.send_to_peer(&peer, &reply(number.wrapping_sub(1), "late")).await.unwrap();
+        router.send_to_peer(&peer, &reply(number, "right")).await.unwrap();
+        assert_eq!(within(req.recv()).await.unwrap().to_text(), Some("right"));
+    }
 }

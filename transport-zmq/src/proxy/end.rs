@@ -46,7 +46,7 @@ pub(crate) enum Outlet {
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
+pub(super) enum Outcome {
     Sent,
     Dropped,
 }
@@ -58,7 +58,11 @@ impl ProxyEnd {
 
     /// Whether `other` can send what this end receives.
     pub(super) fn feeds(&self, other: &ProxyEnd) -> bool {
-        !matches!(self.inlet, Inlet::None) && !matches!(other.outlet, Outlet::None)
+        !matches!(self.inlet, Inlet::None) && other.can_send()
+    }
+
+    pub(super) fn can_send(&self) -> bool {
+        !matches!(self.outlet, Outlet::None)
     }
 
     /// Ready when a message can be sent; never where the pattern does not send.
@@ -86,7 +90,7 @@ impl ProxyEnd {
     }
 
     /// Sends a message, when there is room.
-    pub(super) fn poll_send(&mut self, message: &Message, cx: &mut Context<'_>) -> Poll<Sent> {
+    pub(super) fn poll_send(&mut self, message: &Message, cx: &mut Context<'_>) -> Poll<Outcome> {
         let ProxyEnd { hub, outlet, room, .. } = self;
         room.poll(&hub.group, cx, || outlet.try_send(message))
     }
@@ -107,7 +111,7 @@ impl Outlet {
     }
 
     /// `None` when there is no room. What cannot be sent to anyone, whatever peer it comes from, is dropped.
-    fn try_send(&mut self, message: &Message) -> Option<Sent> {
+    fn try_send(&mut self, message: &Message) -> Option<Outcome> {
         let sent = match self {
             Outlet::None => Ok(false),
             Outlet::InTurns(outgoing) => outgoing.try_send(message.into()).map(|sent| sent.is_some()),
@@ -119,21 +123,21 @@ impl Outlet {
             }
         };
         match sent {
-            Ok(sent) => sent.then_some(Sent::Sent),
-            Err(_) => Some(Sent::Dropped),
+            Ok(sent) => sent.then_some(Outcome::Sent),
+            Err(_) => Some(Outcome::Dropped),
         }
     }
 }
 
 /// Nobody waits for a single peer here.
-fn send_routed(routes: &Routes, message: &Message) -> Sent {
+fn send_routed(routes: &Routes, message: &Message) -> Outcome {
     let (routing_id, rest) = MessageRef::from(message).split_first();
-    let (Some(peer), Some(rest)) = (routes.peer(routing_id), rest) else { return Sent::Dropped };
+    let (Some(peer), Some(rest)) = (routes.peer(routing_id), rest) else { return Outcome::Dropped };
     if peer.try_send(rest).unwrap_or(false) {
-        return Sent::Sent;
+        return Outcome::Sent;
     }
     peer.count_dropped();
-    Sent::Dropped
+    Outcome::Dropped
 }
 
 impl fmt::Debug for ProxyEnd {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use transport_core::Message;
 
-use super::end::Sent;
+use super::end::Outcome;
 
 /// Steers a [`SocketProxy`](super::SocketProxy) from elsewhere; cloned for as many as steer.
 #[derive(Clone, Debug)]
@@ -120,10 +120,10 @@ impl Counters {
         self.received.count(message);
     }
 
-    pub(super) fn passed(&self, message: &Message, sent: Sent) {
-        match sent {
-            Sent::Sent => self.sent.count(message),
-            Sent::Dropped => self.dropped.count(message),
+    pub(super) fn passed(&self, message: &Message, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent => self.sent.count(message),
+            Outcome::Dropped => self.dropped.count(message),
         }
     }
 

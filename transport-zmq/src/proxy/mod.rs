@@ -171,9 +171,15 @@ impl SocketProxy {
     ///
     /// Its type says what happens when nobody takes the copies: a PUB drops them, and the proxy waits for a PUSH, DEALER or
     /// PAIR.
+    ///
+    /// # Panics
+    ///
+    /// When the socket does not send, as PULL and SUB.
     #[must_use]
     pub fn with_capture(mut self, capture: impl Into<ProxyEnd>) -> SocketProxy {
-        self.capture = Some(capture.into());
+        let capture = capture.into();
+        assert!(capture.can_send(), "a capture socket must be able to send");
+        self.capture = Some(capture);
         self
     }
 
@@ -212,7 +218,7 @@ impl SocketProxy {
 
     /// Closes all sockets of the proxy: sends what is queued, for as long as each lingers, and waits for that.
     ///
-    /// Messages that have not been received yet are lost.
+    /// Messages that have not been passed on yet are lost.
     ///
     /// # Cancel safety
     ///
@@ -232,29 +238,19 @@ impl SocketProxy {
         let SocketProxy { frontend, backend, capture, in_hand: [forth, back], shared } = self;
         let mut passed = 0;
         while passed < TURN {
+            let [at_front, at_back] = [&shared.frontend, &shared.backend];
             let ways = [
-                poll_pass(
-                    [frontend, backend],
-                    capture.as_mut(),
-                    forth,
-                    [&shared.frontend, &shared.backend],
-                    cx,
-                ),
-                poll_pass(
-                    [backend, frontend],
-                    capture.as_mut(),
-                    back,
-                    [&shared.backend, &shared.frontend],
-                    cx,
-                ),
+                poll_pass([frontend, backend], capture.as_mut(), forth, [at_front, at_back], cx),
+                poll_pass([backend, frontend], capture.as_mut(), back, [at_back, at_front], cx),
             ];
             if ways.iter().all(Poll::is_pending) {
                 return Poll::Pending;
             }
-            passed += ways
-                .into_iter()
-                .map(|way| if let Poll::Ready(bytes) = way { bytes + MESSAGE } else { 0 })
-                .sum::<usize>();
+            for way in ways {
+                if let Poll::Ready(bytes) = way {
+                    passed += bytes + MESSAGE;
+                }
+            }
         }
         Poll::Ready(())
     }
