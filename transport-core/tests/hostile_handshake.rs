@@ -54,23 +54,19 @@ async fn a_listener_with_two_mechanisms_takes_both() {
     assert_eq!(connection.identity().to_string(), "user:admin");
 }
 
+/// A libzmq that sees another mechanism than its own leaves before it has named that, and nobody could say why it was refused.
 #[tokio::test]
-async fn a_server_with_one_mechanism_names_it_at_once_and_one_with_several_when_it_knows_the_clients() {
+async fn a_server_names_its_mechanism_when_it_knows_the_clients_even_if_it_has_only_one() {
     let server = listen().start().await.unwrap();
     let mut peer = silent_peer(&server).await;
-    let mut greeted = [0; 64];
-    tokio::time::timeout(NET, peer.read_exact(&mut greeted)).await.unwrap().unwrap();
-    assert_eq!(greeted[..], greeting("NULL"));
-
-    let plain = PlainServer::new(Passwords::new().with_user("admin", "secret"));
-    let server = listen().mechanism(transport_core::mechanism::Null).mechanism(plain).danger_plaintext();
-    let server = server.start().await.unwrap();
-    let mut peer = silent_peer(&server).await;
-    let (mut version, mut named) = ([0; 12], [0; 20]);
-    tokio::time::timeout(NET, peer.read_exact(&mut version)).await.unwrap().unwrap();
-    peer.write_all(&greeting("PLAIN")).await.unwrap();
-    tokio::time::timeout(NET, peer.read_exact(&mut named)).await.unwrap().unwrap();
-    assert_eq!(named[..6], *b"PLAIN\0");
+    let (whole, mut came) = (greeting("NULL"), [0; 64]);
+    peer.write_all(&whole[..11]).await.unwrap();
+    tokio::time::timeout(NET, peer.read_exact(&mut came[..12])).await.unwrap().unwrap();
+    let nothing = tokio::time::timeout(Duration::from_millis(100), peer.read_u8()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    peer.write_all(&whole[11..]).await.unwrap();
+    tokio::time::timeout(NET, peer.read_exact(&mut came[12..])).await.unwrap().unwrap();
+    assert_eq!(came[..], whole);
 }
 
 #[tokio::test]

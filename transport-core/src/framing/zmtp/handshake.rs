@@ -90,7 +90,6 @@ impl FramingFactory for Zmtp {
             socket_type: self.socket_type.unwrap_or(default),
             role,
             mechanism: mechanisms.first().copied().unwrap_or("NULL").to_owned(),
-            is_named_at_once: role == Role::Client || mechanisms.len() <= 1,
             frame_limit: limits.handshake_frame,
             peer_minor: None,
         })
@@ -101,9 +100,8 @@ struct ZmtpHandshake {
     config: Zmtp,
     socket_type: SocketType,
     role: Role,
+    /// The mechanism of this side: the connecting one names it at once.
     mechanism: String,
-    /// A server that has several mechanisms waits for what the peer wants.
-    is_named_at_once: bool,
     frame_limit: usize,
     /// Known once the greeting has come.
     peer_minor: Option<u8>,
@@ -116,7 +114,8 @@ impl Framing for ZmtpHandshake {
 
     fn start(&mut self, out: &mut WriteBuffer) {
         greeting::put_version(out);
-        if self.is_named_at_once {
+        // A server holds the rest back until it knows what the peer wants.
+        if self.role == Role::Client {
             greeting::put_mechanism(&self.mechanism, self.role, out);
         }
     }
@@ -159,7 +158,7 @@ impl Framing for ZmtpHandshake {
     }
 
     fn choose(&mut self, mechanism: &str, out: &mut WriteBuffer) {
-        if !self.is_named_at_once {
+        if self.role == Role::Server {
             greeting::put_mechanism(mechanism, self.role, out);
         }
         mechanism.clone_into(&mut self.mechanism);
