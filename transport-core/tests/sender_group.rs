@@ -227,3 +227,53 @@ async fn a_broadcast_has_the_bytes_of_a_message_that_is_sent_and_passes_over_who
         }
     }
 }
+
+#[tokio::test]
+async fn the_latest_message_takes_the_place_of_one_that_waits_untouched_and_of_no_other() {
+    let mut peers = Peers::new(64, Limits::default());
+    let (sender, _receiver, mut far) = peers.connect().await;
+    let mut scratch = WriteBuffer::new();
+    // Until the flusher is stuck with what it has.
+    for number in 0..20 {
+        sender.send_now(&message(number)).unwrap();
+        tokio::task::yield_now().await;
+    }
+    let waiting = sender.queued();
+    for number in 20..30 {
+        if number % 2 == 0 {
+            sender.send_latest(&message(number)).unwrap();
+        } else {
+            sender.broadcast_latest(&mut Broadcast::new(&message(number), &mut scratch)).unwrap();
+        }
+        assert_eq!(sender.queued(), waiting + 1);
+    }
+    // What was sent in the ordinary way meanwhile stays, and so does what was the latest before it.
+    sender.send_now(&message(30)).unwrap();
+    sender.send_latest(&message(31)).unwrap();
+    sender.send_latest(&message(32)).unwrap();
+    let expected: Vec<u32> = (0..20).chain([29, 30, 32]).collect();
+    let mut bytes = vec![0; expected.len() * 12];
+    within(far.read_exact(&mut bytes)).await.unwrap();
+    let received: Vec<Message> = bytes.chunks(12).map(|frame| Message::from(frame[2..].to_vec())).collect();
+    assert_eq!(numbers(&received), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_nothing_on_purpose_sends_pings_but_none_behind_what_waits() {
+    let mut peers = Peers::new(64, Limits::default().with_ping_after(Duration::from_secs(10)));
+    let (sender, mut receiver, mut far) = peers.connect().await;
+    let busy = tokio::time::timeout(Duration::from_secs(35), receiver.stay_alive());
+    assert!(busy.await.is_err());
+    let mut pings = [0; 3 * 9];
+    within(far.read_exact(&mut pings)).await.unwrap();
+    assert!(pings.chunks(9).all(|ping| ping == b"\x04\x07\x04PING\0\0"), "{}", pings.escape_ascii());
+    // The peer takes nothing now.
+    for number in 0..10 {
+        sender.send_now(&message(number)).unwrap();
+    }
+    let busy = tokio::time::timeout(Duration::from_secs(25), receiver.stay_alive());
+    assert!(busy.await.is_err());
+    let mut messages = [0; 10 * 12];
+    within(far.read_exact(&mut messages)).await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(1), far.read_u8()).await.is_err());
+}
