@@ -6,8 +6,8 @@ use smallvec::{SmallVec, smallvec};
 /// A message: one or more parts of bytes, sent and received as a whole.
 ///
 /// The parts of a received message are slices of the buffer that the bytes arrived in: cheap to keep for a
-/// moment, but a small part that is kept for long keeps that buffer alive: 128 KiB, or as much as a larger message
-/// that came with it. [`Message::detach`] copies the parts out for that.
+/// moment, but a small part that is kept for long keeps that buffer alive: 128 KiB, up to 384 KiB where it came between
+/// large messages, or as much as a larger message that came with it. [`Message::detach`] copies the parts out for that.
 ///
 /// # Examples
 ///

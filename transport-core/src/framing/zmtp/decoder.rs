@@ -342,7 +342,7 @@ impl ZmtpDecoder {
         }
         if !places.is_empty() {
             let messages = places.len();
-            batch.fill(input.split_to(at).freeze(), places, messages);
+            batch.fill(take_front(input, at), places, messages);
         }
         match stopped_at? {
             Some(frame) => {
@@ -466,7 +466,7 @@ impl MessageDecoder for ZmtpDecoder {
             self.let_go_of_chunk();
             let (end, places, messages) = self.find_messages(input, max);
             if messages > 0 {
-                batch.fill(input.split_to(end).freeze(), places, messages);
+                batch.fill(take_front(input, end), places, messages);
                 return Ok(None);
             }
             event = self.decode_front(input)?;
@@ -524,6 +524,18 @@ impl MessageDecoder for ZmtpDecoder {
 #[inline]
 fn frame_length(header: Header) -> usize {
     header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
+}
+
+/// Takes the first `end` bytes off; when they are few, they get memory of their own, since those who are slow to receive must
+/// not keep a read buffer alive for each.
+#[inline]
+fn take_front(input: &mut BytesMut, end: usize) -> Bytes {
+    if end >= SMALL_PART {
+        return input.split_to(end).freeze();
+    }
+    let few = Bytes::copy_from_slice(&input[..end]);
+    input.advance(end);
+    few
 }
 
 impl MessageLimits {
@@ -678,6 +690,22 @@ mod tests {
         assert!(decoder.parts.iter().all(|part| part.is_unique()), "each part has memory of its own");
         input.extend_from_slice(&[&[0x06][..], &65_537u64.to_be_bytes()].concat());
         assert!(matches!(decoder.decode(&mut input), Err(FramingError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_small_batch_does_not_keep_a_large_buffer_alive() {
+        let (mut decoder, mut batches) = (decoder(1000, 10), Vec::new());
+        let mut input = BytesMut::with_capacity(100_000);
+        let buffer = input.as_ptr();
+        for _ in 0..10 {
+            input.extend_from_slice(b"\x00\x01a\x01\x00\x00\x01b");
+            let mut batch = Batch::new();
+            assert!(decoder.decode_batch(&mut input, &mut batch, 10).unwrap().is_none());
+            assert_eq!(batch.len(), 2);
+            batches.push(batch);
+        }
+        input.reserve(100_000);
+        assert_eq!(input.as_ptr(), buffer, "it is used again");
     }
 
     proptest! {
