@@ -12,3 +12,8 @@ fn the_corpus_of_curve_passes() {
 fn the_corpus_of_zmq_stream_passes() {
     replay_corpus("zmq_stream", transport_zmq::fuzzing::zmq_stream);
 }
+
+#[test]
+fn the_corpus_of_zmq_patterns_passes() {
+    replay_corpus("zmq_patterns", transport_zmq::fuzzing::zmq_patterns);
+}

@@ -322,3 +322,57 @@ pub(crate) async fn send_to(hub: &Hub, peer: &Peer, message: MessageRef<'_>) -> 
         progress.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Messages are put in behind, put back in front and moved out for good: in the order of a plain list, up to the mark.
+        #[test]
+        fn what_waits_stays_in_order_within_the_mark_and_is_moved_out_once(
+            (messages, bytes) in (0usize..5, 0usize..40),
+            steps in proptest::collection::vec((0u8..8, 0usize..20, any::<bool>()), 0..30),
+        ) {
+            let queue = WaitQueue::new(1, HighWaterMark::new(messages, bytes));
+            let mut plain: VecDeque<Message> = VecDeque::new();
+            let mut moved = false;
+            for (number, (what, size, conflate)) in (0u8..).zip(steps) {
+                let message = Message::from(vec![number; size]);
+                match what {
+                    0 => {
+                        let out = queue.move_out();
+                        prop_assert_eq!(out, std::mem::take(&mut plain));
+                        moved = true;
+                    }
+                    1 if !moved => {
+                        let unsent = VecDeque::from([message.clone(), Message::from("again")]);
+                        queue.put_back(unsent);
+                        plain.push_front(Message::from("again"));
+                        plain.push_front(message);
+                    }
+                    _ => {
+                        let conflate = conflate && what == 2;
+                        let held: usize = plain.iter().map(Message::byte_count).sum();
+                        let full = plain.len() >= messages.max(1) || held >= bytes.max(1);
+                        let expected = match (moved, full && !conflate) {
+                            (true, _) => Offer::Gone,
+                            (false, true) => Offer::Full,
+                            (false, false) => Offer::Taken,
+                        };
+                        prop_assert_eq!(queue.offer((&message).into(), conflate), expected);
+                        if expected == Offer::Taken {
+                            if conflate {
+                                plain.clear();
+                            }
+                            plain.push_back(message);
+                        }
+                    }
+                }
+                prop_assert_eq!(queue.is_empty(), plain.is_empty());
+            }
+            prop_assert_eq!(queue.move_out(), plain);
+        }
+    }
+}

@@ -158,6 +158,7 @@ impl<O: Clone + Eq + Hash, B: Iterator, G> FairQueue<O, B, G> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::cell::RefCell;
     use std::rc::Rc;
 
@@ -250,5 +251,81 @@ mod tests {
         let mut items = Vec::new();
         assert_eq!(queue.pop_many(&mut items, 5), 1);
         assert_eq!(*dropped.borrow(), 2);
+    }
+
+    /// The queue as one would write it down: whose turn it is, and each one's batches.
+    #[derive(Default)]
+    struct Plain {
+        order: VecDeque<char>,
+        batches: HashMap<char, VecDeque<VecDeque<u32>>>,
+    }
+
+    impl Plain {
+        fn push(&mut self, owner: char, items: VecDeque<u32>) {
+            if items.is_empty() {
+                return;
+            }
+            if !self.order.contains(&owner) {
+                self.order.push_back(owner);
+            }
+            self.batches.entry(owner).or_default().push_back(items);
+        }
+
+        /// Takes one item, or all of a batch, of the owner whose turn it is.
+        fn pop(&mut self, whole_batch: bool) -> Option<(char, Vec<u32>)> {
+            let owner = self.order.pop_front()?;
+            let batches = self.batches.get_mut(&owner)?;
+            let batch = batches.front_mut()?;
+            let count = if whole_batch { batch.len() } else { 1 };
+            let items = batch.drain(..count).collect();
+            if batch.is_empty() {
+                batches.pop_front();
+            }
+            if !batches.is_empty() {
+                self.order.push_back(owner);
+            }
+            Some((owner, items))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_hands_out_what_a_plain_one_does_one_by_one_many_at_once_or_by_batches(
+            steps in proptest::collection::vec((0u8..6, 0usize..3, 0usize..7), 0..80),
+        ) {
+            let (mut queue, mut plain) = (Queue::new(), Plain::default());
+            let mut next = 0;
+            for (what, owner, count) in steps {
+                let owner = ['a', 'b', 'c'][owner];
+                let mut expected: Vec<(char, Vec<u32>)> = Vec::new();
+                let mut found = Vec::new();
+                match what {
+                    0..3 => {
+                        let items: Vec<u32> = (next..).take(count).collect();
+                        next += 10;
+                        plain.push(owner, items.clone().into());
+                        queue.push(owner, items.into_iter(), ());
+                        continue;
+                    }
+                    3 => {
+                        expected.extend(plain.pop(false));
+                        found.extend(queue.pop());
+                    }
+                    4 => {
+                        expected.extend((0..count).map_while(|_| plain.pop(false)));
+                        let handed_out = queue.pop_many(&mut found, count);
+                        prop_assert_eq!(handed_out, found.len());
+                    }
+                    _ => {
+                        expected.extend(plain.pop(true));
+                        found.extend(queue.pop_batch().into_iter().flat_map(|(items, ())| items));
+                    }
+                }
+                if let Some((owner, _)) = expected.last() {
+                    prop_assert_eq!(queue.last_owner(), Some(owner));
+                }
+                prop_assert_eq!(found, expected.into_iter().flat_map(|(_, items)| items).collect::<Vec<_>>());
+            }
+        }
     }
 }

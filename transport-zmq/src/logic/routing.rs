@@ -114,6 +114,7 @@ impl<P: PartialEq> RoutingTable<P> {
 mod tests {
     use super::*;
     use transport_core::mem::MemTransport;
+    use transport_core::test_util::Random;
     use transport_core::{Connect, Listen, Policy, Transports};
 
     /// Identities are made by core alone: of this process, and of nobody.
@@ -171,5 +172,52 @@ mod tests {
         assert_eq!(table.check(&ids[0], &process), Err(RoutingIdRefused::Reserved));
         table.remove(&ids[1], &1);
         assert_eq!((table.peers.len(), table.peer(&ids[1])), (2, None));
+    }
+
+    /// Peers come with ids and go in any order: the table says what a plain list of owners says.
+    #[tokio::test]
+    async fn whoever_comes_and_goes_each_id_has_the_owner_that_the_rules_say() {
+        let (process, anonymous) = identities().await;
+        let mut random = Random::new(11);
+        for round in 0..300 {
+            let handover = [Handover::Never, Handover::ToSamePrincipal, Handover::DangerToAnyone][round % 3];
+            let mut table = RoutingTable::new(handover, u32::MAX - 3);
+            let mut owners: Vec<(Bytes, u32, bool)> = Vec::new();
+            for peer in 0..60 {
+                if random.chance(40) && !owners.is_empty() {
+                    let (id, gone, _) = owners.swap_remove(random.length(0..=owners.len() - 1));
+                    table.remove(&id, &gone);
+                    assert_eq!(table.peer(&id), None);
+                    // Once more, and in the name of one that was never there.
+                    table.remove(&id, &gone);
+                    table.remove(b"nobody", &gone);
+                    continue;
+                }
+                let known = random.chance(50);
+                let identity = if known { &process } else { &anonymous };
+                let claimed = [&b""[..], b"a", b"b", b"\0reserved"][random.length(0..=3)];
+                let owner = owners.iter().position(|(id, ..)| id == claimed);
+                let same = owner.is_some_and(|owner| known && owners[owner].2);
+                let expected = match (claimed, owner, handover) {
+                    (b"\0reserved", ..) => Err(RoutingIdRefused::Reserved),
+                    (_, None, _) | (_, _, Handover::DangerToAnyone) => Ok(()),
+                    (.., Handover::ToSamePrincipal) if same => Ok(()),
+                    (.., Handover::Never) if same => Err(RoutingIdRefused::InUse),
+                    _ => Err(RoutingIdRefused::AnothersId),
+                };
+                let found = table.check(&Bytes::copy_from_slice(claimed), identity);
+                assert_eq!(found.clone().map(|_| ()), expected, "{handover:?}");
+                let Ok(id) = found else { continue };
+                assert!(claimed.is_empty() && id[0] == 0 && id.len() == 5 || id == claimed);
+                let before = owner.map(|owner| owners.swap_remove(owner).1);
+                assert_eq!(table.take(id.clone(), peer, identity.clone()), before);
+                if let Some(before) = before {
+                    table.remove(&id, &before);
+                }
+                owners.push((id, peer, known));
+            }
+            assert_eq!(table.peers.len(), owners.len());
+            assert!(owners.iter().all(|(id, peer, _)| table.peer(id) == Some(peer)));
+        }
     }
 }
