@@ -4,6 +4,7 @@
 //! Python    an interpreter with pyzmq, in a virtual environment made on demand
 //!   Peer    a Python script as a child process, talked with in lines of JSON
 //!     Pyzmq a libzmq socket in such a child
+//! Sockets   many ZeroMQ sockets, ours or libzmq's, told what to do by the same commands
 //! Wire      where to meet: tcp or ipc
 //! Wiretap   what both sides really say
 //! Openssl   the program openssl, as client, server and maker of certificates
@@ -21,6 +22,7 @@ mod program;
 mod python;
 mod pyzmq;
 mod skip;
+mod sockets;
 mod wire;
 mod wiretap;
 
@@ -32,5 +34,6 @@ pub use program::has_program;
 pub use python::Python;
 pub use pyzmq::Pyzmq;
 pub use skip::skip;
+pub use sockets::{Command, CurveKeys, OurSockets, Settings, Sockets};
 pub use wire::{Place, Wire, to_ours, to_zmq};
 pub use wiretap::{Direction, Wiretap};

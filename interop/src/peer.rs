@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,6 +33,17 @@ impl Peer {
     pub fn start(python: &Python, script: &str) -> Peer {
         let spawned = Peer::spawn(script, python.script(script, None));
         spawned.unwrap_or_else(|error| panic!("{script} cannot be started: {error}"))
+    }
+
+    /// Starts a program that talks in the same way.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start_program(program: &Path) -> Peer {
+        let name = program.display().to_string();
+        let spawned = Peer::spawn(&name, std::process::Command::new(program));
+        spawned.unwrap_or_else(|error| panic!("{name} cannot be started: {error}"))
     }
 
     /// Starts it as another user, which takes root; `None` without the program `setpriv`.

@@ -44,6 +44,30 @@ impl Wire {
         }
     }
 
+    /// What ZeroMQ calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wire::Tcp => "tcp",
+            Wire::Ipc => "ipc",
+        }
+    }
+
+    /// An endpoint where nobody is, as ZeroMQ writes it: at the place for a socket file, or at a port that was free.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
+    pub fn unused(self, place: &Place) -> String {
+        match self {
+            Wire::Ipc => place.zmq(),
+            Wire::Tcp => {
+                let listener = std::net::TcpListener::bind("127.0.0.1:0");
+                let address = listener.and_then(|listener| listener.local_addr());
+                format!("tcp://{}", address.expect("there is a free port"))
+            }
+        }
+    }
+
     /// Whom to let in: as strict as the wire allows.
     pub fn policy(self) -> Policy {
         match self {
