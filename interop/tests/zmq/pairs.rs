@@ -12,6 +12,7 @@ use crate::set_up::{self, USER, python, users};
 everywhere! {
     without_a_mechanism
     with_a_password
+    with_curve
     with_heartbeats_of_both_sides
     with_heartbeats_of_both_sides_inside_curve
 }
@@ -24,6 +25,11 @@ async fn with_a_password(wire: Wire, binds: Side) {
     let (mut server, mut client) = (Settings::new(), Settings::new());
     server.security.plain_server = Some(users());
     client.security.plain_client = Some(USER.map(str::to_owned).into());
+    assert_all_talk(wire, binds, &server, &client).await;
+}
+
+async fn with_curve(wire: Wire, binds: Side) {
+    let (server, client) = set_up::with_curve(CurveKeys::generate(), CurveKeys::generate());
     assert_all_talk(wire, binds, &server, &client).await;
 }
 
