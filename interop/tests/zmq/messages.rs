@@ -1,10 +1,10 @@
 //! Messages of all shapes and numbers, on every way of every pair.
 
-use interop::{Settings, Wire};
+use interop::{CurveKeys, Settings, Wire};
 
 use crate::meeting::Table;
 use crate::pair::{PAIRS, Side, pair};
-use crate::set_up::python;
+use crate::set_up::{python, with_curve};
 
 everywhere! {
     ten_thousand_messages_arrive_in_order
@@ -14,6 +14,8 @@ everywhere! {
 
 on_both_wires! {
     parts_of_64_mib_arrive_as_they_were
+    messages_of_all_shapes_arrive_as_they_were_inside_curve
+    ten_thousand_messages_arrive_in_order_inside_curve
 }
 
 async fn ten_thousand_messages_arrive_in_order(wire: Wire, binds: Side) {
@@ -41,6 +43,25 @@ async fn messages_of_all_shapes_arrive_as_they_were(wire: Wire, binds: Side) {
     let mut table = Table::new(&python, wire, binds);
     table.meet_all(&PAIRS, &Settings::new(), &Settings::new()).await;
     assert_all_shapes(&mut table).await;
+}
+
+async fn messages_of_all_shapes_arrive_as_they_were_inside_curve(wire: Wire) {
+    let Some(python) = python() else { return };
+    let mut table = Table::new(&python, wire, Side::Ours);
+    let (server, client) = with_curve(CurveKeys::generate(), CurveKeys::generate());
+    table.meet_all(&PAIRS, &server, &client).await;
+    assert_all_shapes(&mut table).await;
+}
+
+async fn ten_thousand_messages_arrive_in_order_inside_curve(wire: Wire) {
+    let Some(python) = python() else { return };
+    let mut table = Table::new(&python, wire, Side::Ours);
+    let (server, client) = with_curve(CurveKeys::generate(), CurveKeys::generate());
+    let marks = |settings| Settings { send_mark: Some(20_000), receive_mark: Some(20_000), ..settings };
+    table.meet_all(&PAIRS, &marks(server), &marks(client)).await;
+    for pair in PAIRS {
+        table.count(pair, 10_000).await;
+    }
 }
 
 /// Around each length at which a frame, or libzmq's reading of it, changes; many parts; empty ones at each place.
