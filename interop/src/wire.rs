@@ -108,6 +108,24 @@ pub fn to_ours(endpoint: &str) -> String {
     }
 }
 
+/// Makes two tests of each of these functions, which take a [`Wire`]: one over each.
+#[macro_export]
+macro_rules! on_both_wires {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[tokio::test]
+            async fn over_tcp() {
+                $crate::bounded(super::$name($crate::Wire::Tcp)).await;
+            }
+
+            #[tokio::test]
+            async fn over_ipc() {
+                $crate::bounded(super::$name($crate::Wire::Ipc)).await;
+            }
+        }
+    )*};
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

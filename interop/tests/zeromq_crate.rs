@@ -15,23 +15,7 @@ use zeromq::{
     ZmqMessage,
 };
 
-macro_rules! on_both_wires {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn over_tcp() {
-                interop::bounded(super::$name(interop::Wire::Tcp)).await;
-            }
-
-            #[tokio::test]
-            async fn over_ipc() {
-                interop::bounded(super::$name(interop::Wire::Ipc)).await;
-            }
-        }
-    )*};
-}
-
-on_both_wires! {
+interop::on_both_wires! {
     a_dealer_client_is_answered
     a_req_client_is_answered_behind_its_empty_delimiter
     a_router_client_is_answered

@@ -9,7 +9,7 @@ use transport::{Limits, Message};
 
 use crate::set_up::{Side, meet};
 
-on_both_wires! {
+interop::on_both_wires! {
     a_dealer_calls_our_server_and_gets_replies_and_errors
     a_call_that_a_dealer_gives_up_is_stopped
     a_router_replies_to_our_caller_in_any_order

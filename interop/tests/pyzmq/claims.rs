@@ -7,7 +7,7 @@ use transport::core::framing::zmtp::Zmtp;
 
 use crate::set_up::{Side, connect, listen, meet, python, zmq_address};
 
-on_both_wires! {
+interop::on_both_wires! {
     the_routing_id_and_type_of_a_client_are_claims
     a_routing_id_of_255_bytes_passes_both_ways
     the_routing_id_of_this_side_is_how_a_router_server_knows_it

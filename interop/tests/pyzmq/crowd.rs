@@ -14,7 +14,7 @@ use crate::set_up::{connect, listen, python, zmq_address};
 
 const CROWD: usize = 200;
 
-on_both_wires! {
+interop::on_both_wires! {
     two_hundred_clients_with_a_message_each_are_all_heard_and_answered
     two_hundred_clients_that_are_spoken_to_first_all_hear_it
     two_hundred_connections_to_one_router_server_are_all_heard_and_answered

@@ -7,7 +7,7 @@ use transport::{Limits, RecvError, Server};
 
 use crate::set_up::{Side, connect, listen, meet, python, refusal, zmq_address};
 
-on_both_wires! {
+interop::on_both_wires! {
     of_a_peer_killed_between_parts_no_half_message_is_delivered
     of_a_peer_killed_within_a_frame_no_half_message_is_delivered
     of_a_busy_peer_killed_only_whole_messages_are_delivered

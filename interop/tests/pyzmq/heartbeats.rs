@@ -14,7 +14,7 @@ const IDLE: u64 = 1000;
 const OFTEN: u64 = 100;
 const HALF: usize = 5;
 
-on_both_wires! {
+interop::on_both_wires! {
     a_peer_that_stopped_is_taken_for_dead
 }
 

@@ -1,22 +1,6 @@
 //! Stock pyzmq, and so libzmq, as the other side.
 #![allow(clippy::unwrap_used, reason = "a test may; clippy knows only functions that are marked as one")]
 
-macro_rules! on_both_wires {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn over_tcp() {
-                interop::bounded(super::$name(interop::Wire::Tcp)).await;
-            }
-
-            #[tokio::test]
-            async fn over_ipc() {
-                interop::bounded(super::$name(interop::Wire::Ipc)).await;
-            }
-        }
-    )*};
-}
-
 /// Over each wire, with pyzmq as the connecting and as the accepting side.
 macro_rules! everywhere {
     ($($name:ident)*) => {$(

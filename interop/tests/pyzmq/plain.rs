@@ -8,7 +8,7 @@ use transport::{Connect, ConnectError, Policy, Server};
 
 use crate::set_up::{connect, python, refusal, zmq_address};
 
-on_both_wires! {
+interop::on_both_wires! {
     a_client_with_the_right_password_is_its_user
     a_client_with_the_wrong_password_is_refused_and_stays_away
     a_client_whom_the_policy_denies_is_refused_and_stays_away

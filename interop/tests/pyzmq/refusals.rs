@@ -8,7 +8,7 @@ use transport::core::framing::FramingError;
 
 use crate::set_up::{connect, listen, python, refusal, zmq_address};
 
-on_both_wires! {
+interop::on_both_wires! {
     a_push_client_is_refused_and_stays_away
     a_rep_client_is_refused
     a_pull_server_and_this_side_do_not_fit_together

@@ -6,7 +6,7 @@ use transport::{Limits, Message};
 
 use crate::set_up::{Meeting, Side, meet};
 
-on_both_wires! {
+interop::on_both_wires! {
     a_req_client_is_answered_behind_its_empty_delimiter
     a_req_client_that_correlates_gets_its_number_back
     a_dealer_client_is_answered

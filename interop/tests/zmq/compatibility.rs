@@ -11,7 +11,7 @@ use crate::meeting::Table;
 use crate::pair::{PAIRS, Side, pair};
 use crate::set_up::{event, python};
 
-on_both_wires! {
+interop::on_both_wires! {
     types_that_do_not_fit_are_refused_by_ours
     types_that_do_not_fit_are_refused_by_theirs
     a_second_peer_of_a_pair_is_turned_away

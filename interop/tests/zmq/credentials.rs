@@ -10,7 +10,7 @@ use crate::meeting::Table;
 use crate::pair::{PAIRS, Side};
 use crate::set_up::{USER, event, python, users, with_curve};
 
-on_both_wires! {
+interop::on_both_wires! {
     a_client_with_the_wrong_password_is_refused_and_the_event_says_so
     a_server_that_refuses_our_password_is_understood
     a_client_with_the_wrong_server_key_is_refused_and_the_event_says_so

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::set_up::python;
 
-on_both_wires! {
+interop::on_both_wires! {
     a_thousand_dealers_of_theirs_at_one_router_of_ours_each_get_their_reply
     a_thousand_dealers_of_ours_at_one_router_of_theirs_each_get_their_reply
 }

@@ -12,7 +12,7 @@ everywhere! {
     a_second_worker_that_comes_later_gets_its_share
 }
 
-on_both_wires! {
+interop::on_both_wires! {
     messages_wait_for_who_binds_later
     a_topic_of_every_length_is_heard
 }

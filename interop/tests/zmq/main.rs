@@ -1,22 +1,6 @@
 //! The sockets of `transport-zmq` and those of libzmq, through pyzmq, and of the crate `zeromq`.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
-macro_rules! on_both_wires {
-    ($($name:ident)*) => {$(
-        mod $name {
-            #[tokio::test]
-            async fn over_tcp() {
-                interop::bounded(super::$name(interop::Wire::Tcp)).await;
-            }
-
-            #[tokio::test]
-            async fn over_ipc() {
-                interop::bounded(super::$name(interop::Wire::Ipc)).await;
-            }
-        }
-    )*};
-}
-
 /// Over each wire, with our sockets or theirs binding.
 macro_rules! everywhere {
     ($($name:ident)*) => {$(

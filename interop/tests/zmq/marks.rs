@@ -14,7 +14,7 @@ everywhere! {
     a_router_that_may_drops_what_a_peer_has_no_room_for
 }
 
-on_both_wires! {
+interop::on_both_wires! {
     a_slow_subscriber_of_ours_loses_messages_and_the_others_none
     a_slow_subscriber_of_theirs_loses_messages_and_the_others_none
 }

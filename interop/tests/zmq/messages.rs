@@ -12,7 +12,7 @@ everywhere! {
     messages_of_all_shapes_arrive_as_they_were
 }
 
-on_both_wires! {
+interop::on_both_wires! {
     parts_of_64_mib_arrive_as_they_were
     messages_of_all_shapes_arrive_as_they_were_inside_curve
     ten_thousand_messages_arrive_in_order_inside_curve

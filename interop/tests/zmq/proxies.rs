@@ -10,7 +10,7 @@ use transport_zmq::{
 use crate::pair::Side;
 use crate::set_up::python;
 
-on_both_wires! {
+interop::on_both_wires! {
     requests_pass_through_their_proxy
     requests_pass_through_our_proxy
     requests_pass_through_their_proxy_and_ours_behind_it

@@ -12,7 +12,7 @@ everywhere! {
     a_name_of_255_bytes_makes_a_long_ready
 }
 
-on_both_wires! {
+interop::on_both_wires! {
     a_name_in_use_stays_with_its_owner_at_our_router
     a_name_in_use_stays_with_its_owner_at_their_router
     a_name_is_handed_over_when_our_router_may
