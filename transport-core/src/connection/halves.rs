@@ -6,33 +6,25 @@
 //! Receiver  --pongs------------------'            else by a flusher task that lives as long as there is work
 //! ```
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
-use atomic_waker::AtomicWaker;
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 
-use super::error::{RecvError, SendError};
+use super::error::SendError;
+use super::flusher::{KEEP_STARTS, Out, Stop, Turn, Writing, flush, release};
 use super::group::{Broadcast, SenderGroup};
-use super::inbound::{Inbound, Link};
 use super::kept::Kept;
-use super::life::Life;
-use super::outbound::{Outbound, Writer};
+use super::outbound::Outbound;
+use super::receiver::{ReadEnd, Receiver};
 use super::{About, Connection, Pipe};
-use crate::batch::Batch;
 use crate::claims::Claims;
 use crate::descriptors;
-use crate::framing::{Control, MessageEncoder};
+use crate::framing::Control;
 use crate::identity::Identity;
 use crate::message::{Message, MessageRef};
-use crate::transport::{BoxRead, BoxWrite, Source};
 use crate::write_buffer::WriteBuffer;
 
 /// The outgoing half of a connection: cloned for as many tasks as send.
@@ -43,48 +35,27 @@ pub struct Sender {
     pub(super) shared: Arc<Shared>,
 }
 
-/// The incoming half of a connection.
-///
-/// Pings are answered and sent while [`recv`](Receiver::recv) waits, see [`Connection`].
-pub struct Receiver {
-    inbound: Inbound,
-    end: ReadEnd,
-}
-
-struct ReadEnd {
-    read: BoxRead,
-    life: Life,
-    shared: Arc<Shared>,
-}
-
 pub(super) struct Shared {
-    about: Arc<About>,
+    pub(super) about: Arc<About>,
     /// How many descriptors the peer takes with a message; 0 where none are passed.
     most_descriptors: usize,
     queue: Mutex<Queue>,
     /// Told whenever the flusher has taken the queue, has ended, or has failed.
     pub(super) group: SenderGroup,
-    stop: Stop,
-}
-
-/// Stops the flusher in the middle of a write.
-#[derive(Default)]
-struct Stop {
-    ordered: AtomicBool,
-    flusher: AtomicWaker,
+    pub(super) stop: Stop,
 }
 
 pub(super) struct Queue {
-    outbound: Outbound,
+    pub(super) outbound: Outbound,
     /// Where in the outgoing bytes each message begins that waits.
-    starts: Vec<u64>,
+    pub(super) starts: Vec<u64>,
     /// Where the message ends that gives way to the next of its kind, if it is the last in `starts`: see `encode_latest`.
     latest_end: u64,
     most_messages: usize,
     /// Absent while the flusher has them.
-    out: Option<Out>,
+    pub(super) out: Option<Out>,
     /// Whether there is a flusher.
-    flushing: bool,
+    pub(super) flushing: bool,
     error: Option<SendError>,
     /// Whether the sender of the last message that waits was told that it is not sent.
     refused: bool,
@@ -92,25 +63,6 @@ pub(super) struct Queue {
     unwritten: Option<Writing>,
     pub(super) kept: Kept,
 }
-
-/// What it takes to write.
-struct Out {
-    io: BoxWrite,
-    writer: Writer,
-    life: Life,
-    /// What is being written, while the queue fills again.
-    writing: Writing,
-}
-
-/// Bytes that are being written, and where in them messages begin.
-#[derive(Default)]
-struct Writing {
-    buffer: WriteBuffer,
-    starts: Vec<u64>,
-}
-
-/// An idle connection keeps room for so many messages' places.
-const KEEP_STARTS: usize = 64;
 
 /// The most that a sender writes by itself, while others wait for the lock.
 const INLINE_WRITE: usize = 64 << 10;
@@ -307,7 +259,7 @@ impl Sender {
     }
 }
 
-fn closed() -> SendError {
+pub(super) fn closed() -> SendError {
     std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the outgoing direction was closed").into()
 }
 
@@ -428,28 +380,6 @@ impl Queue {
     }
 }
 
-impl Writing {
-    fn unsent(&self, encoder: &dyn MessageEncoder) -> Vec<Message> {
-        let taken = self.buffer.taken();
-        let Some(first) = self.starts.iter().find(|start| **start >= taken) else { return Vec::new() };
-        let mut bytes = self.buffer.to_vec();
-        // As many bytes as wait in memory, so it is a usize.
-        bytes.drain(..usize::try_from(first - taken).unwrap_or(usize::MAX).min(bytes.len()));
-        encoder.recover(bytes)
-    }
-
-    fn release_memory(&mut self) {
-        self.buffer.release_memory();
-        release(&mut self.starts);
-    }
-}
-
-fn release(starts: &mut Vec<u64>) {
-    if starts.is_empty() && starts.capacity() > KEEP_STARTS {
-        *starts = Vec::new();
-    }
-}
-
 impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         // No panic leaves the queue half changed: encoders do not panic, and writes happen without the lock or
@@ -511,7 +441,7 @@ impl Shared {
         Some(queue.give_up())
     }
 
-    fn send_control(self: &Arc<Self>, control: &Control) {
+    pub(super) fn send_control(self: &Arc<Self>, control: &Control) {
         let queue = &mut *self.lock();
         if queue.error.is_some() {
             return;
@@ -521,7 +451,7 @@ impl Shared {
     }
 
     /// Sends a control event, unless something else is on its way to the peer: so that nothing piles up when it reads nothing.
-    fn send_if_quiet(self: &Arc<Self>, control: &Control) {
+    pub(super) fn send_if_quiet(self: &Arc<Self>, control: &Control) {
         let quiet = self.lock().is_written();
         if quiet {
             self.send_control(control);
@@ -566,263 +496,13 @@ impl Shared {
         }
     }
 
-    fn fail(&self, error: SendError, unwritten: Writing) {
+    pub(super) fn fail(&self, error: SendError, unwritten: Writing) {
         let mut queue = self.lock();
         queue.error.get_or_insert(error);
         queue.unwritten = Some(unwritten);
         queue.flushing = false;
         drop(queue);
         self.group.wake();
-    }
-}
-
-/// One sender's turn to write by itself, while the others' messages gather.
-struct Turn<'a> {
-    shared: &'a Arc<Shared>,
-    /// Absent when writing has failed.
-    out: Option<Out>,
-}
-
-impl Turn<'_> {
-    async fn write(
-        &mut self,
-        mut bytes: WriteBuffer,
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Result<(), SendError> {
-        let Some(out) = &mut self.out else { return Err(closed()) };
-        let written = poll_fn(|cx| {
-            let Out { io, writer, life, writing } = &mut *out;
-            if !bytes.is_empty() {
-                let write = |bufs: &[IoSlice<'_>], cx: &mut Context<'_>| {
-                    io.poll_write_with_descriptors(cx, bufs, descriptors)
-                };
-                ready!(writer.poll_write_first(&mut bytes, write, life, cx))?;
-                // From here on the rest goes out, by the flusher if this future is dropped.
-                writing.buffer = std::mem::take(&mut bytes);
-            }
-            writer.poll_flush(&mut writing.buffer, io, life, cx)
-        });
-        let written = written.await;
-        if let Err(error) = &written {
-            let unwritten = self.out.take().map(|out| out.writing).unwrap_or_default();
-            self.shared.fail(error.clone(), unwritten);
-        }
-        written
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let Some(out) = self.out.take() else { return };
-        let mut queue = self.shared.lock();
-        let left_over = !out.writing.buffer.is_empty() || !queue.outbound.buffer.is_empty();
-        queue.out = Some(out);
-        // Without a runtime nobody writes any more.
-        if left_over && tokio::runtime::Handle::try_current().is_ok() {
-            self.shared.start_flusher(&mut queue);
-        }
-        drop(queue);
-        self.shared.group.wake();
-    }
-}
-
-/// The flusher: writes until there is nothing left, and gives the stream back.
-async fn flush(shared: Arc<Shared>, mut out: Out) {
-    loop {
-        // What a turn left behind, and then what was queued.
-        let Out { io, writer, life, writing } = &mut out;
-        let written = poll_fn(|cx| match writer.poll_flush(&mut writing.buffer, io, life, cx) {
-            Poll::Pending if shared.stop.is_ordered(cx) => Poll::Ready(Err(closed())),
-            flushed => flushed,
-        });
-        if let Err(error) = written.await {
-            return shared.fail(error, out.writing);
-        }
-        writing.starts.clear();
-        {
-            let mut queue = shared.lock();
-            if queue.outbound.buffer.is_empty() {
-                shared.group.written();
-                queue.out = Some(out);
-                queue.flushing = false;
-                shared.keep_memory(&mut queue);
-                drop(queue);
-                shared.group.wake();
-                return;
-            }
-            queue.outbound.report(&out.life);
-            let Queue { outbound, starts, .. } = &mut *queue;
-            std::mem::swap(&mut outbound.buffer, &mut out.writing.buffer);
-            std::mem::swap(starts, &mut out.writing.starts);
-        }
-        // Room again: the senders fill the queue while this task writes.
-        shared.group.wake();
-    }
-}
-
-impl Stop {
-    /// Whether the flusher shall stop; if not, it is woken when it shall.
-    fn is_ordered(&self, cx: &Context<'_>) -> bool {
-        self.flusher.register(cx.waker());
-        self.ordered.load(Ordering::Acquire)
-    }
-
-    fn order(&self) {
-        self.ordered.store(true, Ordering::Release);
-        self.flusher.wake();
-    }
-}
-
-impl Receiver {
-    /// Who the peer has proven to be.
-    pub fn identity(&self) -> &Identity {
-        &self.end.shared.about.identity
-    }
-
-    /// What the peer says of itself: nothing of it is proven.
-    pub fn claims(&self) -> &Claims {
-        &self.end.shared.about.claims
-    }
-
-    /// Where the peer is.
-    pub fn source(&self) -> &Source {
-        &self.end.shared.about.source
-    }
-
-    /// Whether bytes of the peer wait here or in the kernel: for a transport that carries streams over a connection, see
-    /// [`Stream::has_arrived`](crate::Stream::has_arrived).
-    pub fn has_arrived(&self) -> bool {
-        self.inbound.holds_bytes() || self.end.has_arrived()
-    }
-
-    /// Lets the peer know that this side is alive, for as long as the future is polled: to wait with while what the peer has
-    /// sent is left unread on purpose, and pings among it find no answer. Never ready.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn stay_alive(&mut self) -> Infallible {
-        loop {
-            match self.inbound.sign_of_life() {
-                Some((every, sign)) => {
-                    tokio::time::sleep(every).await;
-                    self.end.shared.send_if_quiet(&sign);
-                }
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Receives the next message; see [`Connection::recv`].
-    ///
-    /// # Errors
-    ///
-    /// See [`RecvError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    #[inline]
-    pub async fn recv(&mut self) -> Result<Option<Message>, RecvError> {
-        match self.inbound.try_recv(&mut self.end)? {
-            Some(received) => Ok(received),
-            None => poll_fn(|cx| self.inbound.poll_recv(&mut self.end, cx)).await,
-        }
-    }
-
-    /// Receives the next message and the descriptors that came with it; see [`Connection::recv_with_descriptors`].
-    ///
-    /// # Errors
-    ///
-    /// See [`RecvError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn recv_with_descriptors(&mut self) -> Result<Option<(Message, Vec<OwnedFd>)>, RecvError> {
-        poll_fn(|cx| self.inbound.poll_recv_with_descriptors(&mut self.end, cx)).await
-    }
-
-    /// Receives up to `max` messages; see [`Connection::recv_many`].
-    ///
-    /// # Errors
-    ///
-    /// See [`RecvError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn recv_many(&mut self, messages: &mut Vec<Message>, max: usize) -> Result<usize, RecvError> {
-        if max == 0 {
-            return Ok(0);
-        }
-        poll_fn(|cx| self.inbound.poll_recv_many(&mut self.end, messages, max, cx)).await
-    }
-
-    /// Receives up to `max` messages that have arrived as a whole, to hand them to another task: the fastest way to do
-    /// that. An empty batch means that the stream has ended, or that `max` is 0.
-    ///
-    /// # Errors
-    ///
-    /// See [`RecvError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn recv_batch(&mut self, max: usize) -> Result<Batch, RecvError> {
-        let mut batch = Batch::new();
-        if max > 0 {
-            poll_fn(|cx| self.inbound.poll_recv_batch(&mut self.end, &mut batch, max, cx)).await?;
-        }
-        Ok(batch)
-    }
-
-    /// Shows each message that has arrived to `visit`; see [`Connection::recv_each`].
-    ///
-    /// # Errors
-    ///
-    /// See [`RecvError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>)) -> Result<usize, RecvError> {
-        poll_fn(|cx| self.poll_recv_each(&mut visit, cx)).await
-    }
-
-    pub(crate) fn poll_recv_each(
-        &mut self,
-        visit: &mut impl FnMut(MessageRef<'_>),
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<usize, RecvError>> {
-        self.inbound.poll_recv_each(&mut self.end, &mut |message, _| visit(message), cx)
-    }
-}
-
-impl Link for ReadEnd {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.read).poll_read(cx, buf)
-    }
-
-    fn poll_read_with_descriptors(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        descriptors: &mut Vec<OwnedFd>,
-    ) -> Poll<io::Result<()>> {
-        self.read.poll_read_with_descriptors(cx, buf, descriptors)
-    }
-
-    fn life(&self) -> &Life {
-        &self.life
-    }
-
-    fn has_arrived(&self) -> bool {
-        self.read.has_arrived()
-    }
-
-    fn reply(&mut self, control: &Control) {
-        self.shared.send_control(control);
     }
 }
 

@@ -5,6 +5,7 @@ mod arriving;
 mod closed;
 mod driven;
 mod error;
+mod flusher;
 mod group;
 mod halves;
 mod inbound;
@@ -13,6 +14,7 @@ mod life;
 mod open;
 mod outbound;
 mod receipts;
+mod receiver;
 mod tracked;
 
 use std::fmt;
@@ -47,10 +49,11 @@ pub(crate) use alarm::{Alarm, after, now};
 pub use closed::{CloseReason, Closed, ConnectionId, Traffic};
 pub use error::{Cut, RecvError, SendError};
 pub use group::{Broadcast, SenderGroup};
-pub use halves::{Receiver, Sender, SenderPermit};
+pub use halves::{Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
 pub(crate) use open::{Opened, Unopened, open};
 pub(crate) use outbound::Outbound;
+pub use receiver::Receiver;
 pub(crate) use tracked::Tracked;
 
 /// An authenticated connection that carries messages and knows who its peer is.

@@ -1,19 +1,23 @@
 //! Frames to messages and control events.
 
+mod in_place;
+mod opened;
+mod taken;
+
+use std::time::{Duration, Instant};
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use smallvec::{SmallVec, smallvec};
 
+use self::taken::{MessageLimits, Taken};
 use super::command;
 use super::frame::{COMMAND, Header, MORE};
 use super::heartbeat::Heartbeat;
-use super::sealed::{OpenedFrame, SealedFrames};
-use crate::batch::{Batch, Place};
+use super::sealed::SealedFrames;
+use crate::batch::Batch;
 use crate::framing::{Control, Event, FramingError, MessageDecoder, Opener};
 use crate::limits::{Limits, PART_OVERHEAD};
-use crate::message::{Lent, MOST_LENT_PARTS, Message, MessageRef};
-use crate::write_buffer::SHARE_FROM;
-
-use std::time::{Duration, Instant};
+use crate::message::{Message, MessageRef};
 
 /// Decodes in two passes, so that a buffer full of small messages costs one split and each message one slice:
 ///
@@ -38,19 +42,6 @@ pub(super) struct ZmtpDecoder {
     parts: SmallVec<[Bytes; 1]>,
     /// How many of `parts` do not lie in `chunk`.
     own_parts: usize,
-}
-
-#[derive(Clone, Copy)]
-struct MessageLimits {
-    bytes: usize,
-    parts: usize,
-}
-
-/// What a message has taken of its limits.
-#[derive(Clone, Copy, Default)]
-struct Taken {
-    bytes: usize,
-    parts: usize,
 }
 
 impl ZmtpDecoder {
@@ -149,98 +140,6 @@ impl ZmtpDecoder {
         Ok(None)
     }
 
-    /// Shows the whole messages at the front of `input`, and returns how many bytes they took. It stops at a command,
-    /// and at a message of several parts that is better shared than lent.
-    #[inline]
-    fn lend_messages(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> usize {
-        let mut at = 0;
-        if !self.parts.is_empty() {
-            return at;
-        }
-        while let Some(header) = Header::read(&input[at..]) {
-            if header.flags & (MORE | COMMAND) != 0 {
-                match self.lend_parts(&input[at..], visit) {
-                    Some(taken) => at += taken,
-                    None => break,
-                }
-                continue;
-            }
-            if self.check(header).is_err() {
-                break; // the caller finds it again
-            }
-            let end = at + frame_length(header);
-            let Some(body) = input.get(at + header.length..end) else {
-                break;
-            };
-            at = end;
-            visit(MessageRef(Lent::Slice(body)));
-        }
-        at
-    }
-
-    /// Shows the message of several small parts at the front of `input`, if all of it is there, and returns how many
-    /// bytes it took.
-    #[inline]
-    fn lend_parts(&self, input: &[u8], visit: &mut dyn FnMut(MessageRef<'_>)) -> Option<usize> {
-        let mut parts = [&[][..]; MOST_LENT_PARTS];
-        let mut taken = Taken::default();
-        let mut at = 0;
-        for count in 1..=MOST_LENT_PARTS {
-            let header = Header::read(&input[at..])?;
-            if header.flags & COMMAND != 0 || header.body >= SHARE_FROM as u64 {
-                return None;
-            }
-            taken = taken.add(header.body, &self.limits).ok()?;
-            let end = at + frame_length(header);
-            parts[count - 1] = input.get(at + header.length..end)?;
-            at = end;
-            if header.flags & MORE == 0 {
-                visit(MessageRef(Lent::Slices(&parts[..count])));
-                return Some(at);
-            }
-        }
-        None
-    }
-
-    /// Where the parts of the whole messages at the front of `input` lie, up to `max` of them: how many bytes they take, the
-    /// places, and how many messages they are. It stops at a command.
-    fn find_messages(&self, input: &[u8], max: usize) -> (usize, Vec<Place>, usize) {
-        let (mut end, mut messages, mut whole) = (0, 0, 0);
-        let mut places = Vec::new();
-        if !self.parts.is_empty() {
-            return (end, places, messages);
-        }
-        let mut at = 0;
-        let mut taken = Taken::default();
-        while let Some(header) = Header::read(&input[at..]).filter(|_| messages < max) {
-            let next = at + frame_length(header);
-            if header.flags & COMMAND != 0 || next > input.len() {
-                break;
-            }
-            let more = header.flags & MORE != 0;
-            let Ok(sum) = taken.add(header.body, &self.limits) else {
-                break; // the caller finds it again
-            };
-            let Some(place) = Place::new(at + header.length..next, more) else {
-                break;
-            };
-            if at == 0 {
-                places.reserve(max.min(input.len() / next).clamp(1, MOST_PLACES));
-            }
-            places.push(place);
-            at = next;
-            if more {
-                taken = sum;
-            } else {
-                taken = Taken::default();
-                (end, whole) = (at, places.len());
-                messages += 1;
-            }
-        }
-        places.truncate(whole);
-        (end, places, messages)
-    }
-
     /// Decodes frames at the front of `input`, each as a chunk of its own, until an event is complete.
     fn decode_front(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
         while let Some(header) = Header::read(input) {
@@ -274,118 +173,6 @@ impl ZmtpDecoder {
         }
         self.own_parts = 0;
         Some(Event::Message(Message::from_small_vec(std::mem::take(&mut self.parts))))
-    }
-
-    /// Opens and decodes sealed frames of `input` until an event is complete.
-    fn decode_sealed(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
-        while let Some(frame) = self.open_front(input)? {
-            let content = input.split_to(frame.length).freeze().slice(frame.content);
-            if let Some(event) = self.opened_frame(frame.more, frame.is_command, content)? {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
-    }
-
-    /// As `decode_sealed`, showing messages of one part where they were opened.
-    fn lend_sealed(
-        &mut self,
-        input: &mut BytesMut,
-        visit: &mut dyn FnMut(MessageRef<'_>),
-    ) -> Result<Option<Event>, FramingError> {
-        while let Some(frame) = self.open_front(input)? {
-            if !frame.more && !frame.is_command && self.parts.is_empty() {
-                visit(MessageRef(Lent::Slice(&input[frame.content])));
-                input.advance(frame.length);
-                continue;
-            }
-            let content = input.split_to(frame.length).freeze().slice(frame.content);
-            match self.opened_frame(frame.more, frame.is_command, content)? {
-                Some(Event::Message(message)) => visit((&message).into()),
-                None => {}
-                other => return Ok(other),
-            }
-        }
-        Ok(None)
-    }
-
-    /// Opens frames of `input` where they lie and adds those that are whole messages to `batch`, up to `max`; stops at any
-    /// other, whose event is returned.
-    fn batch_sealed(
-        &mut self,
-        input: &mut BytesMut,
-        batch: &mut Batch,
-        max: usize,
-    ) -> Result<Option<Event>, FramingError> {
-        let mut places = Vec::new();
-        let mut at = 0;
-        let mut stopped_at = Ok(None);
-        while places.len() < max {
-            let frame = match self.open_front(&mut input[at..]) {
-                Ok(Some(frame)) => frame,
-                Ok(None) => break,
-                Err(error) => {
-                    stopped_at = Err(error);
-                    break;
-                }
-            };
-            let content = at + frame.content.start..at + frame.content.end;
-            let whole = !frame.more && !frame.is_command && self.parts.is_empty();
-            match Place::new(content, false).filter(|_| whole) {
-                Some(place) => places.push(place),
-                None => {
-                    stopped_at = Ok(Some(frame));
-                    break;
-                }
-            }
-            at += frame.length;
-        }
-        if !places.is_empty() {
-            let messages = places.len();
-            batch.fill(take_front(input, at), places, messages);
-        }
-        match stopped_at? {
-            Some(frame) => {
-                let content = input.split_to(frame.length).freeze().slice(frame.content);
-                match self.opened_frame(frame.more, frame.is_command, content)? {
-                    // The rest of the message may be here already.
-                    None if batch.is_empty() => self.decode_sealed(input),
-                    event => Ok(event),
-                }
-            }
-            None => Ok(None),
-        }
-    }
-
-    /// Opens the frame at the front of `input`, within the limits of its message.
-    #[inline]
-    fn open_front(&mut self, input: &mut [u8]) -> Result<Option<OpenedFrame>, FramingError> {
-        let Some(sealed) = &mut self.sealed else { return Ok(None) };
-        let Some(frame) = sealed.open_front(input)? else { return Ok(None) };
-        if !frame.is_command {
-            let taken = self.scanned.add(frame.content.len() as u64, &self.limits)?;
-            self.scanned = if frame.more { taken } else { Taken::default() };
-        }
-        Ok(Some(frame))
-    }
-
-    fn opened_frame(
-        &mut self,
-        more: bool,
-        is_command: bool,
-        content: Bytes,
-    ) -> Result<Option<Event>, FramingError> {
-        if is_command {
-            let (announced, limit) = (content.len() as u64, COMMAND_LIMIT.min(self.limits.bytes));
-            let too_large = FramingError::TooLarge { announced, limit };
-            return if content.len() > limit { Err(too_large) } else { self.command(&content) };
-        }
-        // Small parts of an unfinished message must not each keep a read buffer alive.
-        let content =
-            if more && content.len() < SMALL_PART { Bytes::copy_from_slice(&content) } else { content };
-        let event = self.part(more, content);
-        self.own_parts = self.parts.len();
-        Ok(event)
     }
 
     /// PING, PONG and, where they are taken, subscriptions; every other command after the handshake is ignored, as libzmq
@@ -538,37 +325,11 @@ fn take_front(input: &mut BytesMut, end: usize) -> Bytes {
     few
 }
 
-impl MessageLimits {
-    fn too_large(&self, announced: u64) -> FramingError {
-        FramingError::TooLarge { announced, limit: self.bytes }
-    }
-}
-
-impl Taken {
-    /// Adds a part of `body` bytes.
-    #[inline]
-    fn add(self, body: u64, limits: &MessageLimits) -> Result<Taken, FramingError> {
-        let bytes = (self.bytes as u64).saturating_add(body).saturating_add(PART_OVERHEAD as u64);
-        let parts = self.parts + 1;
-        if bytes > limits.bytes as u64 {
-            return Err(limits.too_large(bytes));
-        }
-        if parts > limits.parts {
-            return Err(FramingError::TooManyParts { limit: limits.parts });
-        }
-        // `bytes` is at most the limit, which is a usize.
-        Ok(Taken { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), parts })
-    }
-}
-
 /// Longest command after the handshake: PING has a few bytes, a subscription the bytes of its topic.
 const COMMAND_LIMIT: usize = 64 << 10;
 
 /// Parts from this size on are worth the memory that they lie in.
 const SMALL_PART: usize = 4 << 10;
-
-/// So many places are made room for at once: more than fit a read of messages of a line.
-const MOST_PLACES: usize = 4096;
 
 #[cfg(test)]
 mod tests {

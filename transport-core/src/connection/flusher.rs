@@ -1,0 +1,165 @@
+//! Who writes what the senders of a connection have queued.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use atomic_waker::AtomicWaker;
+
+use super::error::SendError;
+use super::halves::{Queue, Shared, closed};
+use super::life::Life;
+use super::outbound::Writer;
+use crate::framing::MessageEncoder;
+use crate::message::Message;
+use crate::transport::BoxWrite;
+use crate::write_buffer::WriteBuffer;
+
+/// An idle connection keeps room for so many messages' places.
+pub(super) const KEEP_STARTS: usize = 64;
+
+/// What it takes to write.
+pub(super) struct Out {
+    pub(super) io: BoxWrite,
+    pub(super) writer: Writer,
+    pub(super) life: Life,
+    /// What is being written, while the queue fills again.
+    pub(super) writing: Writing,
+}
+
+/// Bytes that are being written, and where in them messages begin.
+#[derive(Default)]
+pub(super) struct Writing {
+    pub(super) buffer: WriteBuffer,
+    pub(super) starts: Vec<u64>,
+}
+
+/// Stops the flusher in the middle of a write.
+#[derive(Default)]
+pub(super) struct Stop {
+    ordered: AtomicBool,
+    flusher: AtomicWaker,
+}
+
+/// One sender's turn to write by itself, while the others' messages gather.
+pub(super) struct Turn<'a> {
+    pub(super) shared: &'a Arc<Shared>,
+    /// Absent when writing has failed.
+    pub(super) out: Option<Out>,
+}
+
+impl Turn<'_> {
+    pub(super) async fn write(
+        &mut self,
+        mut bytes: WriteBuffer,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), SendError> {
+        let Some(out) = &mut self.out else { return Err(closed()) };
+        let written = poll_fn(|cx| {
+            let Out { io, writer, life, writing } = &mut *out;
+            if !bytes.is_empty() {
+                let write = |bufs: &[IoSlice<'_>], cx: &mut Context<'_>| {
+                    io.poll_write_with_descriptors(cx, bufs, descriptors)
+                };
+                ready!(writer.poll_write_first(&mut bytes, write, life, cx))?;
+                // From here on the rest goes out, by the flusher if this future is dropped.
+                writing.buffer = std::mem::take(&mut bytes);
+            }
+            writer.poll_flush(&mut writing.buffer, io, life, cx)
+        });
+        let written = written.await;
+        if let Err(error) = &written {
+            let unwritten = self.out.take().map(|out| out.writing).unwrap_or_default();
+            self.shared.fail(error.clone(), unwritten);
+        }
+        written
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(out) = self.out.take() else { return };
+        let mut queue = self.shared.lock();
+        let left_over = !out.writing.buffer.is_empty() || !queue.outbound.buffer.is_empty();
+        queue.out = Some(out);
+        // Without a runtime nobody writes any more.
+        if left_over && tokio::runtime::Handle::try_current().is_ok() {
+            self.shared.start_flusher(&mut queue);
+        }
+        drop(queue);
+        self.shared.group.wake();
+    }
+}
+
+/// The flusher: writes until there is nothing left, and gives the stream back.
+pub(super) async fn flush(shared: Arc<Shared>, mut out: Out) {
+    loop {
+        // What a turn left behind, and then what was queued.
+        let Out { io, writer, life, writing } = &mut out;
+        let written = poll_fn(|cx| match writer.poll_flush(&mut writing.buffer, io, life, cx) {
+            Poll::Pending if shared.stop.is_ordered(cx) => Poll::Ready(Err(closed())),
+            flushed => flushed,
+        });
+        if let Err(error) = written.await {
+            return shared.fail(error, out.writing);
+        }
+        writing.starts.clear();
+        {
+            let mut queue = shared.lock();
+            if queue.outbound.buffer.is_empty() {
+                shared.group.written();
+                queue.out = Some(out);
+                queue.flushing = false;
+                shared.keep_memory(&mut queue);
+                drop(queue);
+                shared.group.wake();
+                return;
+            }
+            queue.outbound.report(&out.life);
+            let Queue { outbound, starts, .. } = &mut *queue;
+            std::mem::swap(&mut outbound.buffer, &mut out.writing.buffer);
+            std::mem::swap(starts, &mut out.writing.starts);
+        }
+        // Room again: the senders fill the queue while this task writes.
+        shared.group.wake();
+    }
+}
+
+impl Writing {
+    pub(super) fn unsent(&self, encoder: &dyn MessageEncoder) -> Vec<Message> {
+        let taken = self.buffer.taken();
+        let Some(first) = self.starts.iter().find(|start| **start >= taken) else { return Vec::new() };
+        let mut bytes = self.buffer.to_vec();
+        // As many bytes as wait in memory, so it is a usize.
+        bytes.drain(..usize::try_from(first - taken).unwrap_or(usize::MAX).min(bytes.len()));
+        encoder.recover(bytes)
+    }
+
+    pub(super) fn release_memory(&mut self) {
+        self.buffer.release_memory();
+        release(&mut self.starts);
+    }
+}
+
+/// Gives back the room for places, but for what an idle connection keeps.
+pub(super) fn release(starts: &mut Vec<u64>) {
+    if starts.is_empty() && starts.capacity() > KEEP_STARTS {
+        *starts = Vec::new();
+    }
+}
+
+impl Stop {
+    /// Whether the flusher shall stop; if not, it is woken when it shall.
+    fn is_ordered(&self, cx: &Context<'_>) -> bool {
+        self.flusher.register(cx.waker());
+        self.ordered.load(Ordering::Acquire)
+    }
+
+    pub(super) fn order(&self) {
+        self.ordered.store(true, Ordering::Release);
+        self.flusher.wake();
+    }
+}
