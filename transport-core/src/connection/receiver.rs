@@ -92,7 +92,8 @@ impl Receiver {
         }
     }
 
-    /// Receives the next message and the descriptors that came with it; see [`Connection::recv_with_descriptors`](super::Connection::recv_with_descriptors).
+    /// Receives the next message and the descriptors that came with it; see
+    /// [`Connection::recv_with_descriptors`](super::Connection::recv_with_descriptors).
     ///
     /// # Errors
     ///
