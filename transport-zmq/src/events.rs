@@ -51,6 +51,15 @@ pub enum SocketEvent {
         /// Why.
         reason: Rejection,
     },
+    /// Messages that were queued for a peer or waited for an endpoint go to nobody: the peer has gone and its place is not
+    /// connected to by this socket, the endpoint was disconnected from or its error does not mend itself, or the socket was
+    /// closed and has lingered long enough.
+    Unsent {
+        /// Where they were to go.
+        endpoint: Address,
+        /// How many there were.
+        messages: usize,
+    },
     /// An attempt to connect failed.
     ConnectFailed {
         /// Where to.

@@ -9,8 +9,11 @@ use common::{Places, config, connected, event, raw, within};
 use transport_core::framing::Role;
 use transport_core::mem::MemTransport;
 use transport_core::test_util::{Direction, FaultPlan, FaultyTransport, virtual_time};
-use transport_core::{Limits, Transports};
-use transport_zmq::{DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, SocketEvent, SubSocket};
+use transport_core::{Limits, Policy, Transports};
+use transport_zmq::{
+    DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, Security, SocketEvent, SocketEvents,
+    SubSocket,
+};
 
 /// Events keep the peers that they tell of, and an application may do so too: that must not keep a connection open.
 #[tokio::test]
@@ -119,6 +122,61 @@ fn what_waits_for_an_endpoint_is_kept_wherever_its_connection_breaks() {
             assert!(received[before..].iter().copied().eq(after..100), "{received:?}");
         });
     }
+}
+
+/// What was taken for sending and is not sent is told of, however that comes about.
+#[tokio::test]
+async fn messages_that_go_to_nobody_are_counted_in_an_event() {
+    let places = Places::new();
+    let soon = config().with_linger(Duration::from_millis(50));
+    let unsent = async |events: &mut SocketEvents| {
+        event(events, |event| match event {
+            SocketEvent::Unsent { messages, .. } => Some(messages),
+            _ => None,
+        })
+        .await
+    };
+
+    // The endpoint is not connected to any more.
+    let mut push = PushSocket::new(&places.transports, config());
+    let mut events = push.events();
+    push.connect("inproc://nobody").unwrap();
+    for _ in 0..3 {
+        push.send("kept").await.unwrap();
+    }
+    push.disconnect("inproc://nobody").unwrap();
+    assert_eq!(unsent(&mut events).await, 3);
+
+    // Its error does not mend itself: who is there is not who should be.
+    let pull = PullSocket::new(&places.transports, config());
+    let address = pull.bind(places.ipc("stranger")).await.unwrap();
+    for _ in 0..2 {
+        push.connect_with(&address, Security::new(Policy::uid(4242))).unwrap();
+        push.send("kept").await.unwrap();
+        assert_eq!(unsent(&mut events).await, 1);
+    }
+
+    // The socket closes, and nobody comes while it lingers.
+    let mut push = PushSocket::new(&places.transports, soon.clone());
+    let mut events = push.events();
+    push.connect("inproc://nobody").unwrap();
+    push.send("kept").await.unwrap();
+    push.close().await;
+    assert_eq!(unsent(&mut events).await, 1);
+
+    // A peer that came by itself reads nothing and goes.
+    let mut push = PushSocket::new(&places.transports, soon);
+    let mut events = push.events();
+    let address = push.bind("tcp://127.0.0.1:0").await.unwrap();
+    let deaf = raw::joined(&address, "PULL", b"").await;
+    let mut sent = 0;
+    while push.try_send(vec![0; 100_000].as_slice()).unwrap() || push.peers().is_empty() {
+        sent += usize::from(!push.peers().is_empty());
+        tokio::task::yield_now().await;
+    }
+    drop(deaf);
+    let unsent = unsent(&mut events).await;
+    assert!((sent / 10..=sent).contains(&unsent), "{unsent} of {sent}");
 }
 
 #[tokio::test]

@@ -129,6 +129,8 @@ pub use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 pub use transport_core::call;
 
 pub use transport_core as core;
+#[cfg(feature = "metrics")]
+pub use transport_core::metrics;
 #[cfg(feature = "test-util")]
 pub use transport_core::test_util;
 #[cfg(feature = "tls")]

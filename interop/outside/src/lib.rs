@@ -212,6 +212,17 @@ pub mod facade_tonic {
     }
 }
 
+#[cfg(feature = "facade-metrics")]
+pub mod facade_metrics {
+    //! The feature `metrics` of the facade.
+
+    /// The names of all metrics.
+    pub fn names() -> Vec<&'static str> {
+        transport::metrics::describe();
+        transport::metrics::METRICS.iter().map(|metric| metric.name).collect()
+    }
+}
+
 #[cfg(feature = "facade-test-util")]
 pub mod facade_test_util {
     //! The feature `test-util` of the facade.

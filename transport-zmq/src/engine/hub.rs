@@ -205,7 +205,7 @@ impl Hub {
                 peer.cut();
             }
             // At once: nothing more is sent there while the connection ends.
-            self.forget_pipe(pipe);
+            self.forget_pipe(pipe, &bound.address);
         }
         Ok(())
     }
@@ -228,6 +228,7 @@ impl Hub {
             SocketEvent::AcceptFailed { address, error, .. } => {
                 tracing::warn!(%address, %error, "cannot accept")
             }
+            SocketEvent::Unsent { endpoint, messages } => tracing::info!(%endpoint, messages, "not sent"),
             other => tracing::debug!(event = ?other, "socket"),
         }
         self.events.tell(event);
@@ -329,7 +330,7 @@ impl Hub {
             let stopped = self.stopped(&stop, pipe);
             let connected = tokio::select! {
                 connected = self.connect_once(&address, &security) => connected,
-                () = stopped => return self.forget_pipe(pipe),
+                () = stopped => return self.forget_pipe(pipe, &address),
             };
             let wait = match connected {
                 Ok(connection) => {
@@ -340,17 +341,17 @@ impl Hub {
                 }
                 Err(error) => {
                     let wait = error.mends_itself().then(|| backoff.next_wait());
-                    let (address, error) = (address.clone(), Arc::new(error));
-                    self.tell(SocketEvent::ConnectFailed { address, error, retry_in: wait });
+                    let error = Arc::new(error);
+                    self.tell(SocketEvent::ConnectFailed { address: address.clone(), error, retry_in: wait });
                     match wait {
                         Some(wait) => wait,
-                        None => return self.forget_pipe(pipe),
+                        None => return self.forget_pipe(pipe, &address),
                     }
                 }
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                () = self.stopped(&stop, pipe) => return self.forget_pipe(pipe),
+                () = self.stopped(&stop, pipe) => return self.forget_pipe(pipe, &address),
             }
         }
     }
@@ -368,9 +369,26 @@ impl Hub {
         }
     }
 
-    fn forget_pipe(&self, pipe: u64) {
-        self.pipes.retain(|other| other.id() != pipe);
+    fn forget_pipe(&self, pipe: u64, endpoint: &Address) {
+        let mut unsent = 0;
+        self.pipes.retain(|other| {
+            if other.id() != pipe {
+                return true;
+            }
+            if let Pipe::Waiting(queue) = other {
+                // For good: an application that still has the queue is told that it is gone.
+                unsent += queue.move_out().len();
+            }
+            false
+        });
         self.changed();
+        self.tell_unsent(endpoint, unsent);
+    }
+
+    pub(super) fn tell_unsent(&self, endpoint: &Address, messages: usize) {
+        if messages > 0 {
+            self.tell(SocketEvent::Unsent { endpoint: endpoint.clone(), messages });
+        }
     }
 
     async fn connect_once(&self, address: &Address, security: &Security) -> Result<Connection, ConnectError> {

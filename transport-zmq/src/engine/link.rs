@@ -91,6 +91,7 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
     } else {
         hub.pipes.remove(peer);
         hub.changed();
+        hub.tell_unsent(peer.endpoint(), unsent.len() + left_over.len());
     }
 }
 
