@@ -49,6 +49,12 @@ pub trait Framing: Send {
     /// Writes what this side sends first.
     fn start(&mut self, _out: &mut WriteBuffer) {}
 
+    /// Whether the connecting side's first token may follow what [`start`](Framing::start) writes, before the peer has named
+    /// its mechanism: one round trip less, for mechanisms that need no answer to begin. The default: no.
+    fn takes_early_token(&self) -> bool {
+        false
+    }
+
     /// Takes one event off the front of `input`; `None` when more bytes are needed.
     ///
     /// # Errors

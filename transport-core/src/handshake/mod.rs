@@ -4,7 +4,8 @@
 //!          start                 Offer                  Token ...                  Done
 //! client  --------> greeting  ----------> exchange  ----------------> policy  ----------> complete
 //!         policy, if the mechanism        |      ^
-//!         will not prove the server       v      | resume
+//!         will not prove the server;      v      | resume
+//!         an opening token goes along
 //! server  --------> greeting              waiting for an account store
 //! ```
 
@@ -176,8 +177,10 @@ pub(crate) struct Handshake {
     /// What the peer told the transport.
     claims: Claims,
     own_claims: Claims,
-    /// Present from the greeting on.
+    /// Present from the peer's greeting on; from the start where the first token goes with this side's own.
     mechanism: Option<Box<dyn Mechanism>>,
+    /// The peer has named its mechanism.
+    greeted: bool,
     waiting: bool,
     frames: usize,
     /// This side has offered to take descriptors.
@@ -217,6 +220,7 @@ impl Handshake {
             claims,
             own_claims,
             mechanism: None,
+            greeted: false,
             waiting: false,
             frames: 0,
             offers_descriptors: false,
@@ -256,12 +260,16 @@ impl Handshake {
             // Nothing, least of all a password, goes to a server that may not have it.
             let mechanism = &*self.config.mechanisms[0];
             check_protection(mechanism, self.evidence.protection(), self.config.danger_plaintext)?;
-            if !mechanism.properties().proves_server {
+            let properties = mechanism.properties();
+            if !properties.proves_server {
                 self.config.policy.check(&self.known_identity())?;
+            }
+            if properties.opens_unasked && self.framing.takes_early_token() {
+                self.mechanism = Some(mechanism.mechanism(Role::Client));
             }
         }
         self.framing.start(out);
-        Ok(Progress::More)
+        if self.mechanism.is_some() { self.step(None, out, now) } else { Ok(Progress::More) }
     }
 
     /// Takes the bytes that arrived.
@@ -280,6 +288,10 @@ impl Handshake {
             };
             let progress = match event {
                 Event::Offer(offered) => self.offered(&offered, out, now)?,
+                Event::Token(_) if !self.greeted => {
+                    let found = "a token".to_owned();
+                    return Err(Refusal::Unexpected { found, expected: "the greeting" }.into());
+                }
                 Event::Token(token) => {
                     self.frames += 1;
                     let limit = self.config.limits.handshake_frames;
@@ -322,7 +334,7 @@ impl Handshake {
         out: &mut WriteBuffer,
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        if self.mechanism.is_some() {
+        if std::mem::replace(&mut self.greeted, true) {
             return Err(Refusal::Unexpected { found: "a second greeting".into(), expected: "a token" }.into());
         }
         let config = Arc::clone(&self.config);
@@ -334,6 +346,10 @@ impl Handshake {
         };
         check_protection(&**chosen, self.evidence.protection(), config.danger_plaintext)?;
         self.framing.choose(chosen.name(), out);
+        if self.mechanism.is_some() {
+            // Its first token has gone out with this side's greeting.
+            return Ok(Progress::More);
+        }
         self.mechanism = Some(chosen.mechanism(config.role));
         self.step(None, out, now)
     }
@@ -344,9 +360,7 @@ impl Handshake {
         out: &mut WriteBuffer,
         now: Instant,
     ) -> Result<Progress, HandshakeError> {
-        let Some(mechanism) = &mut self.mechanism else {
-            return Err(Refusal::Unexpected { found: "a token".into(), expected: "the greeting" }.into());
-        };
+        let mechanism = self.mechanism.as_mut().expect("it is there once the peer has named it");
         let context = mechanism::Context {
             role: self.config.role,
             evidence: &self.evidence,

@@ -98,6 +98,9 @@ pub struct MechanismProperties {
     /// The client learns who the server is. Without this, a client checks its policy on the transport's evidence
     /// alone, before it sends anything.
     pub proves_server: bool,
+    /// The client's first token depends on nothing of the server and has nothing secret in it: it may go out with the
+    /// greeting, to a server that may turn out to want another mechanism.
+    pub opens_unasked: bool,
 }
 
 impl MechanismProperties {
@@ -119,6 +122,13 @@ impl MechanismProperties {
     #[must_use]
     pub fn with_proves_server(mut self, value: bool) -> MechanismProperties {
         self.proves_server = value;
+        self
+    }
+
+    /// Sets [`opens_unasked`](MechanismProperties::opens_unasked).
+    #[must_use]
+    pub fn with_opens_unasked(mut self, value: bool) -> MechanismProperties {
+        self.opens_unasked = value;
         self
     }
 }

@@ -1,6 +1,8 @@
 //! NULL: no authentication beyond what the transport proved (RFC 37/ZMTP, section "The NULL Security Mechanism").
 
-use super::{Context, Mechanism, MechanismFactory, Outcome, Refusal, Step, expect, properties};
+use super::{
+    Context, Mechanism, MechanismFactory, MechanismProperties, Outcome, Refusal, Step, expect, properties,
+};
 use crate::framing::{Role, Token};
 
 /// The mechanism `NULL`: both sides send READY with their properties, and nothing is proven.
@@ -11,13 +13,18 @@ use crate::framing::{Role, Token};
 /// client READY properties        server READY properties      in any order
 /// ```
 ///
-/// The server waits for the client's READY, so that a peer whom the policy denies gets an ERROR in its place.
+/// The client's READY goes out with its greeting. The server waits for it, so that a peer whom the policy denies gets an
+/// ERROR in the place of the server's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Null;
 
 impl MechanismFactory for Null {
     fn name(&self) -> &'static str {
         "NULL"
+    }
+
+    fn properties(&self) -> MechanismProperties {
+        MechanismProperties::default().with_opens_unasked(true)
     }
 
     fn mechanism(&self, _role: Role) -> Box<dyn Mechanism> {

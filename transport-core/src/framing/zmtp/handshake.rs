@@ -120,6 +120,12 @@ impl Framing for ZmtpHandshake {
         }
     }
 
+    /// A greeting is 64 bytes, and every ZeroMQ library reads no more than these before it looks at the rest as commands:
+    /// libzmq itself sends READY behind its greeting without waiting.
+    fn takes_early_token(&self) -> bool {
+        true
+    }
+
     fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
         if self.peer_minor.is_none() {
             let Some(greeting) = greeting::read(input)? else {
