@@ -10,7 +10,8 @@ use clap::{Args, Parser, Subcommand};
 /// Make certificates and keys for TLS and CMS, and a small certificate authority.
 ///
 /// With file names and no command, each file gets a new private key and a self-signed certificate (key, empty line,
-/// certificate; mode 0600), as make-dummy-cert does.
+/// certificate; mode 0600), as make-dummy-cert does. A word that looks like a misspelled command is refused: for a file of
+/// that name write ./WORD.
 #[derive(Debug, Parser)]
 #[command(
     name = "certgen",

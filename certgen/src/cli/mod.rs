@@ -8,6 +8,7 @@ mod csr;
 mod documentation;
 mod interrupt;
 mod leaf;
+mod misspelled;
 mod mtls;
 mod plain;
 mod renew;
@@ -17,10 +18,12 @@ mod show;
 mod sign;
 
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 
 use arguments::{Cli, Command};
 use certgen::Error;
@@ -29,8 +32,10 @@ use certgen::Error;
 type Outcome = Result<ExitCode, Error>;
 
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::try_parse().unwrap_or_else(|error| {
-        let is_check = std::env::args_os().nth(1).is_some_and(|command| command == "check");
+    let cli = parse().unwrap_or_else(|error| {
+        let is_check = std::env::args_os().nth(1).is_some_and(|command| {
+            command == "check" || misspelled::meant(&command).is_some_and(|meant| meant == "check")
+        });
         // To monitoring, 2 means critical, not a wrong command line.
         let _ = error.print();
         std::process::exit(if is_check && error.use_stderr() { check::UNKNOWN } else { error.exit_code() })
@@ -56,6 +61,21 @@ pub(crate) fn main() -> ExitCode {
         let _ = writeln!(io::stderr(), "certgen: {}", chain(&error));
         ExitCode::FAILURE
     })
+}
+
+/// Reads the command line; a word that looks like a misspelled command is no file name.
+fn parse() -> Result<Cli, clap::Error> {
+    let parsed = Cli::try_parse();
+    let words: Vec<OsString> = match &parsed {
+        Ok(cli) => cli.plain.files.iter().map(|file| file.clone().into_os_string()).collect(),
+        // The options of the command that was meant are unknown then.
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => {
+            std::env::args_os().skip(1).take(1).collect()
+        }
+        Err(_) => Vec::new(),
+    };
+    let misspelled = words.iter().find_map(|word| Some((word, misspelled::meant(word)?)));
+    misspelled.map_or(parsed, |(word, meant)| Err(misspelled::error(word, &meant)))
 }
 
 /// An error and its causes in one line.

@@ -115,3 +115,33 @@ fn what_cannot_be_is_refused_with_what_to_do() {
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("p256, p384, ed25519"), "{}", ran.stderr);
 }
+
+#[test]
+fn a_misspelled_command_is_no_file_name() {
+    let folder = Folder::new();
+    for (arguments, meant) in [
+        (&["chek", "tls"][..], "certgen check"),
+        (&["mlts"], "certgen mtls"),
+        (&["mlts", "tls", "--client", "alice"], "certgen mtls"),
+        (&["reovke", "--ca", "tls/ca", "alice.pem"], "certgen revoke"),
+        (&["serve"], "certgen revoke"),
+        (&["--force", "a.pem", "shwo"], "certgen show"),
+        (&["help"], "certgen --help"),
+    ] {
+        let ran = folder.run(arguments);
+        let word = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('.')).unwrap();
+        let told = format!("did you mean `{meant}`? (for a file of that name: certgen ./{word})");
+        assert!(ran.stderr.contains(&told), "{arguments:?}: {}", ran.stderr);
+        // To monitoring, a check that could not be made is not a critical finding.
+        assert_eq!(ran.code, Some(if meant == "certgen check" { 3 } else { 2 }), "{arguments:?}");
+    }
+    assert_eq!(folder.tree(), [""; 0]);
+    folder.run(&["./chek", "server"]).well();
+    assert_eq!(folder.tree(), ["chek", "server"]);
+    let ran = folder.run(&["leaf", "--no-such-option"]);
+    assert!(
+        ran.stderr.contains("'--no-such-option'") && !ran.stderr.contains("did you mean"),
+        "{}",
+        ran.stderr
+    );
+}
