@@ -90,8 +90,12 @@ pub fn check(paths: &[PathBuf], config: &CheckConfig) -> Result<Report, Error> {
     let mut report = judge(&files, config);
     for path in left_over {
         let shown = path.display();
-        let problem =
-            format!("a certgen that was killed left it, and there may be a private key in it: rm {shown}");
+        let left = "a certgen that was killed left it, and there may be a private key in it";
+        let problem = match (temporary::is_whole(&path), path.is_dir()) {
+            (true, _) => format!("{left}: run that certgen again, which puts what is in it into its place"),
+            (false, true) => format!("{left}: rm -r {shown}"),
+            (false, false) => format!("{left}: rm {shown}"),
+        };
         report.findings.push(Finding { severity: Severity::Warning, problem, path });
     }
     Ok(report)
@@ -143,6 +147,10 @@ impl Found {
             } else if is_new && (is_named || has_kind) {
                 self.files.push(path.to_owned());
             }
+            return Ok(());
+        }
+        if temporary::is_left_over(path) {
+            self.left_over.push(path.to_owned());
             return Ok(());
         }
         if depth > DEEPEST || (!is_named && path.is_symlink()) {

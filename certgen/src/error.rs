@@ -67,6 +67,9 @@ pub enum Error {
     /// A folder that should be new or empty is not.
     #[error("{} is not empty: nothing was written; choose a folder that does not exist", .0.display())]
     NotEmpty(PathBuf),
+    /// A folder that should be new has what a process had made that was killed before the last of it was in its place.
+    #[error("a certgen that was killed had made {} but for the last step, which is done now: nothing else was written", .0.display())]
+    Mended(PathBuf),
     /// Others can read or change what they must not.
     #[error("{problem}: {remedy}")]
     Mode {

@@ -1,21 +1,23 @@
 //! Writing files so that there are all of them, whole, or none.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use crate::error::Error;
+use crate::staged_folder::StagedFolder;
 use crate::temporary;
 
 /// Files that appear together: each is written beside its place, with its mode from the start, and reaches the disk before
-/// any of them is renamed into its place.
+/// any of them is renamed into its place. A new folder is made beside its place with all that will be in it.
 ///
 /// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again. What a
-/// process leaves that is killed before that, the first set removes that writes into the same folder an hour later.
+/// process leaves that is killed before that, the first set removes that writes into the same folder an hour later; it is
+/// in no file's or new folder's place.
 ///
 /// # Security
 ///
@@ -39,8 +41,9 @@ use crate::temporary;
 pub struct FileSet {
     replaces: bool,
     staged: Vec<Staged>,
-    /// What to remove if this ends badly, in the order of making.
-    made: Vec<Made>,
+    folders: Vec<StagedFolder>,
+    /// The new files in their places, to remove if this ends badly.
+    placed: Vec<PathBuf>,
 }
 
 /// A file that is written, but not yet in its place.
@@ -49,12 +52,6 @@ struct Staged {
     temporary: PathBuf,
     path: PathBuf,
     replaces: bool,
-}
-
-#[derive(Debug)]
-enum Made {
-    File(PathBuf),
-    Folder(PathBuf),
 }
 
 impl FileSet {
@@ -76,42 +73,36 @@ impl FileSet {
     /// When the file exists and is not to be replaced, or its folder does not exist.
     pub fn check(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        if path.file_name().is_none() || path.is_dir() {
+        let place = self.place_of(path);
+        if path.file_name().is_none() || place.is_dir() {
             return Err(Error::Config(format!("{} is a folder, not the name of a file", path.display())));
         }
-        let folder = folder_of(path);
-        if matches!(folder.try_exists(), Ok(false)) {
-            let (path, folder) = (path.display(), folder.display());
+        if matches!(folder_of(&place).try_exists(), Ok(false)) {
+            let (path, folder) = (path.display(), folder_of(path).display());
             let problem = format!("cannot write {path}: there is no folder {folder}: mkdir -p {folder}");
             return Err(Error::Config(problem));
         }
         // Links that lead nowhere count too.
-        if !self.replaces && path.symlink_metadata().is_ok() {
+        if !self.replaces && place.symlink_metadata().is_ok() {
             return Err(Error::Exists(path.to_owned()));
         }
         Ok(())
     }
 
-    /// Makes a folder of mode 0700. One that is there and empty is taken, and gets that mode.
+    /// Makes a folder of mode 0700. One that is there and empty is taken, and gets that mode. What a process that was killed
+    /// had begun in it is put in order first.
     ///
     /// # Errors
     ///
-    /// When it is not empty, or cannot be made.
+    /// When it is not empty, or cannot be made; [`Error::Mended`] when it was left all but made.
     pub fn add_folder(&mut self, path: impl AsRef<Path>) -> Result<(), Error> {
         let path = path.as_ref();
-        match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => self.made.push(Made::Folder(path.to_owned())),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let mut entries =
-                    fs::read_dir(path).map_err(|error| Error::io("use the folder", path, error))?;
-                if entries.next().is_some() {
-                    return Err(Error::NotEmpty(path.to_owned()));
-                }
-                fs::set_permissions(path, Permissions::from_mode(0o700))
-                    .map_err(|error| Error::io("change the mode of", path, error))?;
+        for folder in &mut self.folders {
+            if let Some(place) = folder.place_of(path) {
+                return folder.add_folder(place).map_err(|error| Error::io("make the folder", path, error));
             }
-            Err(error) => return Err(Error::io("make the folder", path, error)),
         }
+        self.folders.push(StagedFolder::begin(path)?);
         Ok(())
     }
 
@@ -161,17 +152,19 @@ impl FileSet {
                 folders.push(folder);
             }
             if !staged.replaces {
-                self.made.push(Made::File(staged.path));
-            }
-        }
-        for made in &self.made {
-            if let Made::Folder(path) = made {
-                folders.push(folder_of(path).to_owned());
+                self.placed.push(staged.path);
             }
         }
         folders.iter().try_for_each(|folder| sync(folder))?;
-        self.made.clear();
+        self.folders.iter_mut().try_for_each(StagedFolder::place)?;
+        self.folders.drain(..).for_each(StagedFolder::keep);
+        self.placed.clear();
         Ok(())
+    }
+
+    /// Where a file or folder is made: below a folder of this set, that is not where it will be.
+    fn place_of(&self, path: &Path) -> PathBuf {
+        self.folders.iter().find_map(|folder| folder.place_of(path)).unwrap_or_else(|| path.to_owned())
     }
 
     fn stage(&mut self, path: &Path, content: &[u8], mode: u32, replaces: bool) -> Result<File, Error> {
@@ -179,17 +172,25 @@ impl FileSet {
             return Err(Error::Config(format!("{} is named twice", path.display())));
         }
         let failed = |error| Error::io("write", path, error);
+        let create = |place: &Path| {
+            // Not through a link, and no file that exists: that is what `create_new` says.
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(place).map_err(failed)
+        };
+        let write = |mut file: File| -> Result<File, Error> {
+            file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+            Ok(file)
+        };
+        if let Some(place) = self.folders.iter().find_map(|folder| folder.place_of(path)) {
+            return write(create(&place)?);
+        }
         let folder = folder_of(path);
         if !self.staged.iter().any(|staged| folder_of(&staged.path) == folder) {
             temporary::remove_left_over(folder)?;
         }
         let temporary = folder.join(temporary::name().map_err(failed)?);
-        // Not through a link, and no file that exists: that is what `create_new` says.
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(failed)?;
+        let file = create(&temporary)?;
         self.staged.push(Staged { temporary, path: path.to_owned(), replaces });
-        file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
-        Ok(file)
+        write(file)
     }
 }
 
@@ -199,11 +200,8 @@ impl Drop for FileSet {
         for staged in &self.staged {
             let _ = fs::remove_file(&staged.temporary);
         }
-        for made in self.made.iter().rev() {
-            let _ = match made {
-                Made::File(path) => fs::remove_file(path),
-                Made::Folder(path) => fs::remove_dir(path),
-            };
+        for path in &self.placed {
+            let _ = fs::remove_file(path);
         }
     }
 }
@@ -216,17 +214,23 @@ fn place(Staged { temporary, path, replaces }: &Staged) -> Result<(), Error> {
     if *replaces {
         return fs::rename(temporary, path).map_err(failed);
     }
-    match renameat_with(CWD, temporary, CWD, path, RenameFlags::NOREPLACE) {
-        // A file system that does not know how; a link does not replace either.
+    rename_to_new(temporary, path).map_err(failed)
+}
+
+/// Renames what replaces nothing.
+pub(crate) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A file system that does not know how; a link does not replace either, and a folder at most an empty one.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) if from.is_dir() => fs::rename(from, to),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            fs::hard_link(temporary, path).and_then(|()| fs::remove_file(temporary)).map_err(failed)
+            fs::hard_link(from, to).and_then(|()| fs::remove_file(from))
         }
-        renamed => renamed.map_err(|error| failed(error.into())),
+        renamed => Ok(renamed?),
     }
 }
 
 /// Makes the names in a folder reach the disk.
-fn sync(folder: &Path) -> Result<(), Error> {
+pub(crate) fn sync(folder: &Path) -> Result<(), Error> {
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     match synced {
         // Some file systems have nothing to do there, and say so.
@@ -235,7 +239,7 @@ fn sync(folder: &Path) -> Result<(), Error> {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

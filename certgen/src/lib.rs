@@ -40,6 +40,7 @@ mod profile;
 mod request;
 mod revocation;
 mod serial;
+mod staged_folder;
 mod template;
 mod temporary;
 mod validity;

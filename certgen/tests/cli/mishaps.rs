@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use certgen::PemFile;
 
@@ -75,6 +75,74 @@ fn what_stays_when_it_is_killed_can_be_read_by_nobody_else_and_goes_later() {
     assert!(told.stdout.contains(&format!("a private key in it: rm ./{}", left[0])), "{}", told.stdout);
     folder.run(&["server.pem"]).well();
     assert!(left_over(&folder).is_empty());
+}
+
+/// Killed at whatever step, in a new folder and in an empty one: the next run finds the place free, or what is there is whole.
+#[test]
+fn a_killed_mtls_is_made_up_for_by_the_next_run() {
+    const ROUNDS: u32 = 60;
+    let arguments = ["mtls", "tls", "-q", "--client", "a", "b", "c"];
+    let begun = |folder: &Folder| {
+        let before = folder.tree();
+        let mut child =
+            folder.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while folder.tree() == before && child.try_wait().unwrap().is_none() {}
+        child
+    };
+    let is_temporary = |path: &String| path.contains(".certgen-");
+    let folder = Folder::new();
+    let mut child = begun(&folder);
+    let start = Instant::now();
+    child.wait().unwrap();
+    let time = start.elapsed();
+    let mut amid = 0;
+    for round in 0..ROUNDS {
+        let folder = Folder::new();
+        if round % 2 == 0 {
+            fs::create_dir(folder.join("tls")).unwrap();
+        }
+        let mut child = begun(&folder);
+        thread::sleep(time * 3 * round / (2 * ROUNDS));
+        // It may have ended already.
+        let _ = child.kill();
+        child.wait().unwrap();
+        let left = folder.tree();
+        let is_whole = left.contains(&"tls/server.pem".to_owned()) && !left.iter().any(is_temporary);
+        if !is_whole {
+            amid += 1;
+            let next = folder.run(&arguments);
+            // In the middle of the last moves, only they were missing.
+            if !next.stderr.contains("but for the last step") {
+                next.well();
+            }
+        }
+        for file in ["tls/ca.pem", "tls/server.pem", "tls/a.pem", "tls/b.pem", "tls/c.pem", "tls/ca/ca.key"] {
+            assert!(folder.join(file).exists(), "round {round}: {file}");
+        }
+        let left = folder.tree();
+        assert!(
+            !left.iter().any(|path| path.starts_with("tls/") && is_temporary(path)),
+            "round {round}: {left:?}"
+        );
+        folder.run(&["check", "tls"]).well();
+    }
+    assert!(amid > 0, "the delays missed the work");
+}
+
+#[test]
+fn a_folder_that_a_killed_process_had_begun_beside_its_place_is_told_and_goes_later() {
+    let folder = Folder::new();
+    let begun = ".certgen-0123456789abcdef.tmp";
+    fs::create_dir(folder.join(begun)).unwrap();
+    fs::write(folder.join(begun).join("server.pem"), "half a key").unwrap();
+    folder.run(&["mtls", "new"]).well();
+    assert!(folder.join(begun).exists(), "somebody may be at work there");
+    let two_hours_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    File::open(folder.join(begun)).unwrap().set_modified(two_hours_ago).unwrap();
+    let told = folder.run(&["check", "."]);
+    assert!(told.code == Some(1) && told.stdout.contains(&format!("rm -r ./{begun}")), "{}", told.stdout);
+    folder.run(&["mtls", "another"]).well();
+    assert!(!folder.join(begun).exists());
 }
 
 #[test]
