@@ -227,6 +227,28 @@ fn our_null_client_sends_byte_for_byte_what_the_recorded_one_sent() {
     assert_eq!(played.sent[9..], recording.only().by_client[9..played.sent.len()]);
 }
 
+/// What a client writes before the server has said anything.
+fn first_flight(side: &Side) -> Vec<u8> {
+    side.play_in(&[]).sent
+}
+
+#[test]
+fn the_ready_of_a_null_client_goes_out_with_its_greeting_and_no_other_token_does() {
+    let null = first_flight(&Side::null(Role::Client, SocketType::Dealer));
+    assert_eq!((&null[12..16], &null[66..72]), (&b"NULL"[..], &b"\x05READY"[..]));
+    // A password is for a server that has said that it takes one.
+    assert_eq!(first_flight(&Side::plain_client("secret")).len(), 64);
+    assert_eq!(first_flight(&Side::null(Role::Server, SocketType::Router)).len(), 12);
+}
+
+#[test]
+fn a_server_that_wants_another_mechanism_is_named_although_ready_is_on_its_way() {
+    let plain = recorded!("plain-ok");
+    let client = Side::null(Role::Client, SocketType::Dealer).play(&plain.only().by_server);
+    let reason = client.outcome.err().unwrap().to_string();
+    assert_eq!(reason, "the peer wants the mechanism PLAIN, this side has NULL");
+}
+
 #[test]
 fn plain_is_accepted_from_both_sides_byte_for_byte() {
     let recording = recorded!("plain-ok");

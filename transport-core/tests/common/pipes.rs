@@ -51,16 +51,16 @@ impl FarEnds {
 
 /// Plays the server's side of a NULL handshake, and takes no byte more.
 pub(crate) async fn shake_hands(far: &mut DuplexStream) {
-    // The client writes first, and the stream may hold less than a greeting.
+    // The client writes first, both at once, and the stream may hold less than that.
     let mut theirs = [0; 64];
     far.read_exact(&mut theirs).await.unwrap();
-    far.write_all(&greeting("NULL")).await.unwrap();
     let mut header = [0; 2];
     far.read_exact(&mut header).await.unwrap();
     assert_eq!(header[0], 0x04, "a short command");
     let mut body = vec![0; header[1].into()];
     far.read_exact(&mut body).await.unwrap();
     assert!(body.starts_with(b"\x05READY"), "{body:?}");
+    far.write_all(&greeting("NULL")).await.unwrap();
     far.write_all(&command("READY", b"\x0bSocket-Type\0\0\0\x06ROUTER")).await.unwrap();
 }
 

@@ -120,8 +120,8 @@ impl Framing for ZmtpHandshake {
         }
     }
 
-    /// A greeting is 64 bytes, and every ZeroMQ library reads no more than these before it looks at the rest as commands:
-    /// libzmq itself sends READY behind its greeting without waiting.
+    /// A greeting has 64 bytes, so where it ends is known without an answer. libzmq takes the command behind it, and never sees
+    /// it when it leaves for another mechanism.
     fn takes_early_token(&self) -> bool {
         true
     }
