@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::alarm::{Alarm, now};
@@ -15,23 +15,15 @@ use super::arriving::Arriving;
 use super::closed::CloseReason;
 use super::error::{Cut, RecvError};
 use super::life::Life;
+use super::read_buffer::{ReadBuffer, STACK_READ};
 use crate::batch::Batch;
 use crate::framing::{Control, Event, FramingError, MessageDecoder};
 use crate::message::{Message, MessageRef};
-use crate::write_buffer::SHARE_FROM;
 
 /// Reads bytes and decodes them.
 pub(super) struct Inbound {
     decoder: Box<dyn MessageDecoder>,
-    input: BytesMut,
-    /// How much to read at once into `input`: grows with the traffic.
-    read_size: usize,
-    /// Reads in a row that filled little of their room.
-    small_reads: u32,
-    /// The length of the frames that come, where they are large and a read has room for one; else 0.
-    large_frame: usize,
-    /// The most that `input` has held since its memory was new.
-    most_held: usize,
+    input: ReadBuffer,
     /// When bytes came last.
     heard: Instant,
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
@@ -77,12 +69,6 @@ pub(super) trait Link {
     fn before_read(&mut self, _cx: &mut Context<'_>) {}
 }
 
-/// Small reads go through the stack, so that an idle connection needs no buffer and a lone message only one of its
-/// own size.
-const STACK_READ: usize = 2 << 10;
-const LARGEST_READ: usize = 128 << 10;
-/// So many reads in a row that fill less than an eighth of their room mean that the traffic has become small.
-const SMALL_READS: u32 = 16;
 /// What traffic needed is given back after so long without any.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -93,16 +79,10 @@ impl Inbound {
         input: BytesMut,
         descriptors: Option<usize>,
     ) -> Inbound {
-        // The buffer of the handshake is of no use any more, but for what it holds.
-        let input = if input.is_empty() { BytesMut::new() } else { input };
         let arriving = descriptors.map(|limit| Box::new(Arriving::new(limit, input.len())));
         Inbound {
             decoder,
-            input,
-            read_size: STACK_READ,
-            small_reads: 0,
-            large_frame: 0,
-            most_held: 0,
+            input: ReadBuffer::new(input),
             heard: now(),
             ended: false,
             released: false,
@@ -133,7 +113,7 @@ impl Inbound {
             return self.after_end().map(|()| Some(None));
         }
         loop {
-            match self.decoder.decode(&mut self.input) {
+            match self.decoder.decode(&mut self.input.bytes) {
                 Ok(Some(Event::Message(message))) => {
                     link.life().count_received(1);
                     return Ok(Some(Some(message)));
@@ -180,7 +160,7 @@ impl Inbound {
     /// The descriptors of the message that was decoded last.
     #[cold]
     fn descriptors_of_message(&mut self, life: &Life) -> Result<Vec<OwnedFd>, RecvError> {
-        let undecoded = self.input.len() + self.decoder.held_bytes();
+        let undecoded = self.input.bytes.len() + self.decoder.held_bytes();
         match self.arriving.as_mut().map(|arriving| arriving.of_message(undecoded)) {
             Some(Err(error)) => Err(self.end_with(RecvError::Descriptors(error), life)),
             Some(Ok(own)) => Ok(own),
@@ -259,7 +239,7 @@ impl Inbound {
         }
         let mut count = 0;
         loop {
-            match decode(&mut *self.decoder, &mut self.input, link, &mut count) {
+            match decode(&mut *self.decoder, &mut self.input.bytes, link, &mut count) {
                 Ok(Some(event)) => answer(event, link),
                 Ok(None) if count > 0 => {
                     link.life().count_received(count);
@@ -327,11 +307,12 @@ impl Inbound {
             link.before_read(cx);
             let mut came = Vec::new();
             let descriptors = self.arriving.is_some().then_some(&mut came);
-            let filled = self.poll_fill(&mut Reader { link: &mut *link, descriptors }, cx);
+            let reader = &mut Reader { link: &mut *link, descriptors };
+            let filled = self.input.poll_fill(&*self.decoder, reader, cx);
             let life = link.life();
             match filled {
                 Poll::Ready(Ok(0)) => {
-                    if self.decoder.is_mid_message(&self.input) {
+                    if self.decoder.is_mid_message(&self.input.bytes) {
                         return Poll::Ready(Err(self.end_with(RecvError::Truncated, life)));
                     }
                     self.end();
@@ -361,7 +342,7 @@ impl Inbound {
                 return Poll::Ready(Err(self.end_with(RecvError::Cut(cut), life)));
             }
             // What was read has been decoded by now, or this side would not wait.
-            let _cut = life.set_unread(self.input.len() + self.decoder.held_bytes());
+            let _cut = life.set_unread(self.input.bytes.len() + self.decoder.held_bytes());
             // Out of budget, the stream says that it has nothing although it may; the task is woken at once.
             let in_budget = tokio::task::coop::has_budget_remaining();
             if life.is_draining() && in_budget && !link.has_arrived() {
@@ -382,7 +363,7 @@ impl Inbound {
         loop {
             match rustix::net::recv(socket, &mut buffer, rustix::net::RecvFlags::DONTWAIT) {
                 Ok((_, length)) if length > 0 => {
-                    self.input.extend_from_slice(&buffer[..length]);
+                    self.input.push(&buffer[..length]);
                     // An order to close shows when the ordinary way waits.
                     let _cut = self.heard(length, life);
                     return true;
@@ -403,8 +384,8 @@ impl Inbound {
 
     /// The decoder, and the bytes that arrived and were not decoded.
     pub(super) fn into_parts(mut self) -> (Box<dyn MessageDecoder>, BytesMut) {
-        self.decoder.give_back(&mut self.input);
-        (self.decoder, self.input)
+        self.decoder.give_back(&mut self.input.bytes);
+        (self.decoder, self.input.bytes)
     }
 
     /// How often to send what while nothing is read.
@@ -414,12 +395,12 @@ impl Inbound {
 
     /// Whether bytes were read and not yet received as messages.
     pub(super) fn holds_bytes(&self) -> bool {
-        !self.input.is_empty() || self.decoder.held_bytes() > 0
+        !self.input.bytes.is_empty() || self.decoder.held_bytes() > 0
     }
 
     /// Whether the decoder holds parts of an unfinished message.
     pub(super) fn is_mid_message(&mut self) -> bool {
-        self.decoder.give_back(&mut self.input);
+        self.decoder.give_back(&mut self.input.bytes);
         self.decoder.held_bytes() > 0
     }
 
@@ -429,72 +410,7 @@ impl Inbound {
         self.heard = now();
         self.released = false;
         self.decoder.heard(self.heard);
-        self.most_held = self.most_held.max(self.input.len());
-        life.set_unread(self.input.len() + self.decoder.held_bytes())
-    }
-
-    fn poll_fill<R: AsyncRead + Unpin + ?Sized>(
-        &mut self,
-        io: &mut R,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        if self.read_size == STACK_READ && self.input.is_empty() {
-            let mut stack = [0; STACK_READ];
-            let mut buffer = ReadBuf::new(&mut stack);
-            ready!(Pin::new(io).poll_read(cx, &mut buffer))?;
-            let length = buffer.filled().len();
-            self.input.extend_from_slice(buffer.filled());
-            self.grow(length, STACK_READ);
-            return Poll::Ready(Ok(length));
-        }
-        // One large message must not leave a large buffer for many small ones.
-        if self.input.is_empty() && self.most_held > 3 * LARGEST_READ {
-            self.release_memory();
-        }
-        let room = self.make_room();
-        let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut (&mut self.input).limit(room));
-        if let Poll::Ready(Ok(length)) = &result {
-            self.grow(*length, room);
-        }
-        result
-    }
-
-    /// Makes room to read into, and tells how much of it to use. Reads of large frames end where one of them does, so that no
-    /// part of the next one has to be moved when they are handed out. It is never more room than for twice what has arrived,
-    /// or than traffic so far has needed.
-    fn make_room(&mut self) -> usize {
-        let frame = self.decoder.frame_length(&self.input).filter(|length| *length >= SHARE_FROM);
-        if !self.input.is_empty() {
-            self.large_frame = frame.filter(|length| *length <= LARGEST_READ).unwrap_or(0);
-        }
-        let (held, large) = (self.input.len(), self.large_frame);
-        let needed = match frame {
-            Some(length) => length.saturating_sub(held).clamp(1, self.read_size.max(held)),
-            None if large > 0 && self.read_size == LARGEST_READ => large * (2 * LARGEST_READ).div_ceil(large),
-            None => self.read_size,
-        };
-        if self.input.capacity() - held < needed {
-            self.input.reserve(needed);
-        }
-        let room = self.input.capacity() - held;
-        match frame {
-            Some(_) => needed + (room - needed).checked_div(large).unwrap_or(0) * large,
-            None if large > 0 => needed,
-            None => room.min(LARGEST_READ),
-        }
-    }
-
-    /// Reads more at once when the last read filled its room, and less when many did not.
-    fn grow(&mut self, length: usize, room: usize) {
-        if length == room && self.read_size < LARGEST_READ {
-            self.read_size = (self.read_size * 2).min(LARGEST_READ);
-        }
-        self.small_reads = if length < room / 8 { self.small_reads + 1 } else { 0 };
-        if self.small_reads >= SMALL_READS && self.read_size > STACK_READ && self.input.len() == length {
-            self.read_size = STACK_READ;
-            // Of the old buffer only what has just come is left.
-            self.input = BytesMut::from(&self.input[..]);
-        }
+        life.set_unread(self.input.bytes.len() + self.decoder.held_bytes())
     }
 
     /// Ready when a heartbeat is due.
@@ -504,12 +420,12 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Control>, RecvError>> {
         // An unfinished message keeps memory that cannot be given back: once is enough, or this would never wait.
-        let holds = self.read_size > STACK_READ || self.input.capacity() > STACK_READ;
-        let idle = (holds && !self.released).then(|| self.heard + IDLE);
+        let idle = (self.input.holds_memory() && !self.released).then(|| self.heard + IDLE);
         ready!(self.alarm.poll(idle.into_iter().chain(self.decoder.deadline()).min(), cx));
         let now = now();
         if now >= self.heard + IDLE {
-            self.release_memory();
+            self.released = true;
+            self.input.release_memory();
         }
         let due = self.decoder.deadline().is_some_and(|deadline| now >= deadline);
         let control = if due { self.decoder.on_deadline(now) } else { Ok(None) };
@@ -528,16 +444,6 @@ impl Inbound {
         if let Some(arriving) = &mut self.arriving {
             arriving.close_all();
         }
-    }
-
-    /// What the traffic needed goes back, but for bytes of an unfinished message.
-    fn release_memory(&mut self) {
-        self.released = true;
-        self.read_size = STACK_READ;
-        self.small_reads = 0;
-        self.most_held = self.input.len();
-        self.large_frame = 0;
-        self.input = if self.input.is_empty() { BytesMut::new() } else { BytesMut::from(&self.input[..]) };
     }
 }
 
@@ -567,89 +473,5 @@ fn answer<L: Link>(event: Event, link: &mut L) {
         Event::Control(Control::Ping { context, .. }) => link.reply(&Control::Pong { context }),
         Event::Control(Control::Pong { .. }) => link.answered(),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::framing::zmtp::Zmtp;
-    use crate::framing::{FramingFactory as _, Role};
-    use crate::limits::Limits;
-
-    /// Gives all that it has to whoever reads, and notes how much room there was.
-    struct Source {
-        bytes: Vec<u8>,
-        at: usize,
-        rooms: Vec<usize>,
-    }
-
-    impl AsyncRead for Source {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            _cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            let end = self.bytes.len().min(self.at + buf.remaining());
-            self.rooms.push(buf.remaining());
-            buf.put_slice(&self.bytes[self.at..end]);
-            self.at = end;
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    fn inbound() -> Inbound {
-        let limits = Limits::default().with_message(1 << 30);
-        let halves = Zmtp::new().framing(Role::Server, &["NULL"], &limits);
-        Inbound::new(halves.into_halves(None, &limits, now()).unwrap().decoder, BytesMut::new(), None)
-    }
-
-    /// Reads everything as messages come in, and returns how many there were and what was left of `source`.
-    fn read_all(inbound: &mut Inbound, bytes: Vec<u8>) -> (usize, Source) {
-        let mut source = Source { bytes, at: 0, rooms: Vec::new() };
-        let mut count = 0;
-        loop {
-            let read = inbound.poll_fill(&mut source, &mut Context::from_waker(std::task::Waker::noop()));
-            if matches!(read, Poll::Ready(Ok(0))) {
-                return (count, source);
-            }
-            let mut batch = Batch::new();
-            inbound.decoder.decode_batch(&mut inbound.input, &mut batch, usize::MAX).unwrap();
-            count += batch.len();
-        }
-    }
-
-    #[test]
-    fn reads_end_where_large_frames_do() {
-        let frame = [&[2][..], &65_536u64.to_be_bytes(), &[7; 65_536]].concat();
-        let (count, source) = read_all(&mut inbound(), frame.repeat(100));
-        assert_eq!(count, 100);
-        let last = &source.rooms[source.rooms.len() - 6..];
-        assert!(last.iter().all(|room| *room == 4 * frame.len()), "{:?}", source.rooms);
-    }
-
-    #[test]
-    fn small_frames_after_large_ones_are_read_as_ever() {
-        let mut inbound = inbound();
-        let frame = [&[2][..], &65_536u64.to_be_bytes(), &[7; 65_536]].concat();
-        read_all(&mut inbound, [frame.repeat(100), b"\x00\x03abc\x00\x03a".to_vec()].concat());
-        let (count, source) =
-            read_all(&mut inbound, [b"bc".to_vec(), b"\x00\x03abc".repeat(200_000)].concat());
-        assert_eq!(count, 200_001);
-        assert!(source.rooms.iter().all(|room| *room <= LARGEST_READ), "{:?}", source.rooms);
-    }
-
-    #[test]
-    fn room_grows_with_what_arrived_and_not_with_what_was_announced() {
-        let mut inbound = inbound();
-        let frame = [&[2][..], &(1u64 << 29).to_be_bytes(), &[7; 3_000_000]].concat();
-        let (count, source) = read_all(&mut inbound, frame);
-        assert_eq!(count, 0);
-        assert!(inbound.input.capacity() < 4 * 3_000_000, "{}", inbound.input.capacity());
-        let mut arrived = 0;
-        for room in source.rooms {
-            assert!(room <= 2 * arrived.max(LARGEST_READ), "room for {room} when {arrived} had come");
-            arrived += room;
-        }
     }
 }

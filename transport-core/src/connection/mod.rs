@@ -13,6 +13,7 @@ mod kept;
 mod life;
 mod open;
 mod outbound;
+mod read_buffer;
 mod receipts;
 mod receiver;
 mod tracked;
