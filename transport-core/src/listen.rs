@@ -143,7 +143,7 @@ impl Listen {
                 return Err(ConfigError::MechanismTwice { name: mechanism.name() }.into());
             }
         }
-        let listener = match self.listener {
+        let mut listener = match self.listener {
             Some(listener) => listener,
             None => {
                 let transport = Arc::clone(self.transports.lookup(address.scheme())?);
@@ -152,6 +152,9 @@ impl Listen {
         };
         for mechanism in &self.mechanisms {
             check_protection(&**mechanism, listener.protection(), self.danger_plaintext)?;
+        }
+        if self.mechanisms.iter().all(|mechanism| mechanism.properties().proves_nothing) {
+            listener.let_in_only(&self.policy);
         }
         if self.policy.is_nobody() {
             tracing::warn!(%address, "the policy allows nobody: every peer will be refused");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::evidence::{Certificate, Evidence, Proof};
+use crate::evidence::{Certificate, Evidence, Proof, Protection};
 use crate::glob::Glob;
 use crate::identity::{Identity, Printable};
 
@@ -225,6 +225,30 @@ impl Policy {
         self.check(&Identity::new(evidence, &[]))
     }
 
+    /// Checks the certificate that a peer presents, when nothing else about it is known yet: for a transport that can refuse it
+    /// in a handshake of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] names the peer and the policy, when nothing that might still be proven could help.
+    pub fn check_certificate(&self, certificate: &Certificate) -> Result<(), Denied> {
+        if self.may_allow(certificate) {
+            return Ok(());
+        }
+        let proof = Proof::Certificate(Arc::new(certificate.clone()));
+        let peer = Identity::new(&Evidence::new(Protection::Encrypted), &[proof]);
+        Err(Denied { peer: peer.to_string(), policy: self.to_string() })
+    }
+
+    fn may_allow(&self, certificate: &Certificate) -> bool {
+        match &*self.rule {
+            Rule::Nobody => false,
+            Rule::Any(policies) => policies.iter().any(|policy| policy.may_allow(certificate)),
+            Rule::All(policies) => policies.iter().all(|policy| policy.may_allow(certificate)),
+            rule => rule.decide(certificate).unwrap_or(true),
+        }
+    }
+
     fn allows(&self, identity: &Identity) -> bool {
         let any = |check: &dyn Fn(&Proof) -> bool| identity.proofs().iter().any(check);
         match &*self.rule {
@@ -234,13 +258,6 @@ impl Policy {
             Rule::Uid(uid) => any(&|p| matches!(p, Proof::Unix(c) if c.uid == *uid && *uid != OVERFLOW_ID)),
             Rule::Gid(gid) => any(&|p| matches!(p, Proof::Unix(c) if c.gid == *gid && *gid != OVERFLOW_ID)),
             Rule::User(user) => any(&|p| matches!(p, Proof::User { name, .. } if name == user)),
-            Rule::Dns(glob) => {
-                chain(identity, |c| c.dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase())))
-            }
-            Rule::Uri(glob) => chain(identity, |c| c.uris.iter().any(|uri| glob.matches(uri))),
-            Rule::Pin(pin) => certificate(identity, |c| c.spki_sha256 == *pin),
-            Rule::Issuer(issuer) => chain(identity, |c| c.issuer == *issuer),
-            Rule::Certified => chain(identity, |_| true),
             Rule::CurveKey(key) => any(&|p| matches!(p, Proof::CurveKey(k) if k == key)),
             Rule::Other { kind, name } => {
                 any(&|p| matches!(p, Proof::Other { kind: k, name: n } if k == kind && n == name))
@@ -248,6 +265,9 @@ impl Policy {
             Rule::Custom { check, .. } => check(identity),
             Rule::Any(policies) => policies.iter().any(|policy| policy.allows(identity)),
             Rule::All(policies) => policies.iter().all(|policy| policy.allows(identity)),
+            rule @ (Rule::Dns(_) | Rule::Uri(_) | Rule::Pin(_) | Rule::Issuer(_) | Rule::Certified) => {
+                any(&|p| matches!(p, Proof::Certificate(c) if rule.decide(c) == Some(true)))
+            }
         }
     }
 
@@ -256,14 +276,23 @@ impl Policy {
     }
 }
 
-fn certificate(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
-    identity.proofs().iter().any(|proof| matches!(proof, Proof::Certificate(c) if check(c)))
-}
-
-/// As [`certificate`], for what a chain vouches for: in a certificate of which only the pin was checked, names and
-/// issuer are what its owner wrote there.
-fn chain(identity: &Identity, check: impl Fn(&Certificate) -> bool) -> bool {
-    certificate(identity, |certificate| certificate.is_vouched_for() && check(certificate))
+impl Rule {
+    /// What a rule about certificates says of one; `None` for rules about something else.
+    fn decide(&self, certificate: &Certificate) -> Option<bool> {
+        // In a certificate of which only the pin was checked, names and issuer are what its owner wrote there.
+        let is_vouched_for = certificate.is_vouched_for();
+        let Certificate { dns_names, uris, issuer, spki_sha256, .. } = certificate;
+        Some(match self {
+            Rule::Dns(glob) => {
+                is_vouched_for && dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase()))
+            }
+            Rule::Uri(glob) => is_vouched_for && uris.iter().any(|uri| glob.matches(uri)),
+            Rule::Pin(pin) => spki_sha256 == pin,
+            Rule::Issuer(name) => is_vouched_for && issuer == name,
+            Rule::Certified => is_vouched_for,
+            _ => return None,
+        })
+    }
 }
 
 impl FromStr for Policy {
@@ -362,7 +391,7 @@ const FORMS: &str = "the forms are anyone, process, certified, uid:N, gid:N, use
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Evidence, PeerCredentials, Protection};
+    use crate::evidence::PeerCredentials;
     use std::time::SystemTime;
 
     fn peer(proofs: &[Proof]) -> Identity {
@@ -418,6 +447,34 @@ mod tests {
         }
         assert_eq!(tls(1).to_string(), "spiffe://example/db/1");
         assert!(tls(0).to_string().starts_with("pin:"));
+    }
+
+    #[test]
+    fn a_certificate_is_denied_by_itself_only_where_nothing_else_could_help() {
+        let identity = tls(2);
+        let Proof::Certificate(certificate) = &identity.proofs()[0] else { unreachable!() };
+        let check = |policy: Policy| policy.check_certificate(certificate);
+        let rule = |rule: &str| rule.parse::<Policy>().unwrap();
+        for policy in [
+            rule("dns:a.db.example"),
+            rule("dns:other").or(Policy::user("alice")),
+            rule("dns:*.db.example").and(Policy::uid(7)),
+            Policy::danger_anyone(),
+            Policy::custom("nobody, later", |_| false),
+        ] {
+            assert_eq!(check(policy.clone()), Ok(()), "{policy}");
+        }
+        for policy in [
+            Policy::nobody(),
+            rule("dns:other"),
+            rule("dns:other").or(rule("uri:spiffe://other/**")),
+            rule("dns:other").and(Policy::user("alice")),
+            Policy::spki_pin([2; 32]),
+        ] {
+            assert!(check(policy.clone()).is_err(), "{policy}");
+        }
+        let denied = check(rule("dns:other")).unwrap_err();
+        assert_eq!(denied, rule("dns:other").check(&identity).unwrap_err());
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, KeyLog, NoKeyLog, ServerConfig, SupportedProtocolVersion, version};
 use sha2::{Digest as _, Sha256};
+use transport_core::Policy;
 use webpki::OwnedCertRevocationList;
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
@@ -67,13 +68,30 @@ impl Generation {
             {
                 Err(NotSetUp::ClientTrust)
             }
-            Some(own) => Ok(server(config, &provider, &verifier, own, &key_log)?),
+            Some(own) => {
+                let clients = HandshakeVerifier::new(Arc::clone(&verifier), config.client_certificates);
+                Ok(server(config, &provider, clients, Arc::clone(own) as _, &key_log)?)
+            }
         };
         let client = match config.trust.is_nobody() {
             true => Err(NotSetUp::Trust),
             false => Ok(client(config, &provider, &verifier, own, &key_log)?),
         };
         Ok(Generation { server, client, verifier, digest, own_not_after })
+    }
+
+    /// The server's settings for a listener that lets in these only: with a key for tickets of its own, since a resumed session
+    /// brings no certificate that could be refused in the handshake.
+    pub(crate) fn server_for(
+        &self,
+        config: &TlsConfig,
+        policy: &Policy,
+    ) -> Result<Arc<ServerConfig>, NotSetUp> {
+        let all = self.server.as_ref().map_err(|missing| *missing)?;
+        let clients = HandshakeVerifier::new(Arc::clone(&self.verifier), config.client_certificates);
+        let (clients, own) = (clients.with_policy(policy.clone()), Arc::clone(&all.cert_resolver));
+        let server = server(config, all.crypto_provider(), clients, own, &all.key_log);
+        Ok(server.expect("the settings have been used before, and random numbers do not run out"))
     }
 
     /// Whether the other one was read from the same contents.
@@ -121,16 +139,15 @@ fn versions(config: &TlsConfig) -> Vec<&'static SupportedProtocolVersion> {
 fn server(
     config: &TlsConfig,
     provider: &Arc<CryptoProvider>,
-    verifier: &Arc<Verifier>,
-    own: &Arc<SingleCertAndKey>,
+    clients: HandshakeVerifier,
+    own: Arc<dyn ResolvesServerCert>,
     key_log: &Arc<dyn KeyLog>,
 ) -> Result<Arc<ServerConfig>, LoadError> {
-    let clients = HandshakeVerifier::new(Arc::clone(verifier), config.client_certificates);
     let mut server = ServerConfig::builder_with_details(Arc::clone(provider), Arc::new(config.clock.clone()))
         .with_protocol_versions(&versions(config))
         .map_err(settings)?
         .with_client_cert_verifier(Arc::new(clients))
-        .with_cert_resolver(Arc::clone(own) as _);
+        .with_cert_resolver(own);
     server.alpn_protocols = config.protocols.clone();
     // Sessions travel in encrypted tickets; the server stores nothing. Each handshake brings one, for one resumption.
     server.ticketer = aws_lc_rs::Ticketer::new().map_err(settings)?;

@@ -10,6 +10,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use transport_core::Policy;
 
 use crate::config::ClientCertificates;
 use crate::refusal::Refusal;
@@ -19,6 +20,8 @@ use crate::verifier::{PeerRole, Verifier, system_time};
 pub(crate) struct HandshakeVerifier {
     verifier: Arc<Verifier>,
     client_certificates: ClientCertificates,
+    /// Who may in, as far as a client's certificate decides that.
+    policy: Option<Policy>,
     hints: Vec<DistinguishedName>,
 }
 
@@ -32,7 +35,13 @@ impl HandshakeVerifier {
         if hints.len() > MOST_HINTS {
             hints.clear();
         }
-        HandshakeVerifier { verifier, client_certificates, hints }
+        HandshakeVerifier { verifier, client_certificates, policy: None, hints }
+    }
+
+    /// Has clients refused, too, whom this policy denies by their certificates alone.
+    pub(crate) fn with_policy(mut self, policy: Policy) -> HandshakeVerifier {
+        self.policy = Some(policy);
+        self
     }
 
     fn chain<'a>(leaf: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
@@ -60,7 +69,10 @@ impl ClientCertVerifier for HandshakeVerifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let chain = HandshakeVerifier::chain(end_entity, intermediates);
-        self.verifier.verify(&chain, PeerRole::Client, system_time(now))?;
+        let peer = self.verifier.verify(&chain, PeerRole::Client, system_time(now))?;
+        if let Some(policy) = &self.policy {
+            policy.check_certificate(peer.leaf()).map_err(Refusal::from)?;
+        }
         Ok(ClientCertVerified::assertion())
     }
 

@@ -20,6 +20,7 @@
 //! See [`TlsTransport`].
 #![forbid(unsafe_code)]
 
+mod admission;
 mod clock;
 mod config;
 mod display;

@@ -9,10 +9,11 @@ use rustls::server::Acceptor;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream as ServerStream;
 use transport_core::{
-    Address, BoxStream, Claims, Established, Evidence, HandOver, Incoming, Listener, Protection, Source,
-    TransportError, say_farewell,
+    Address, BoxStream, Claims, Established, Evidence, HandOver, Incoming, Listener, Policy, Protection,
+    Source, TransportError, say_farewell,
 };
 
+use crate::admission::Admission;
 use crate::error::TlsError;
 use crate::establish::establish;
 use crate::generation::Generation;
@@ -25,6 +26,8 @@ pub(crate) struct TlsListener {
     inner: Box<dyn Listener>,
     local: Address,
     state: Arc<State>,
+    /// Absent as long as nothing says who may in.
+    admission: Option<Arc<Admission>>,
 }
 
 /// The claim that says which server name a client asked for (SNI).
@@ -32,7 +35,7 @@ const SERVER_NAME: &str = "TLS-Server-Name";
 
 impl TlsListener {
     pub(crate) fn new(inner: Box<dyn Listener>, local: Address, state: Arc<State>) -> TlsListener {
-        TlsListener { inner, local, state }
+        TlsListener { inner, local, state, admission: None }
     }
 }
 
@@ -40,7 +43,7 @@ impl Listener for TlsListener {
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Incoming>> {
         let below = ready!(self.inner.poll_accept(cx))?;
         let source = below.source().clone();
-        let opening = accept(Arc::clone(&self.state), below);
+        let opening = accept(Arc::clone(&self.state), self.admission.clone(), below);
         Poll::Ready(Ok(Incoming::Handshake { source, opening: Box::pin(opening) }))
     }
 
@@ -52,22 +55,31 @@ impl Listener for TlsListener {
         Protection::Encrypted
     }
 
+    fn let_in_only(&mut self, policy: &Policy) {
+        self.admission = Some(Arc::new(Admission::new(policy.clone())));
+    }
+
     fn hand_over(&self) -> Option<Weak<dyn HandOver>> {
         self.inner.hand_over()
     }
 }
 
-async fn accept(state: Arc<State>, below: Incoming) -> Result<Established, TransportError> {
+async fn accept(
+    state: Arc<State>,
+    admission: Option<Arc<Admission>>,
+    below: Incoming,
+) -> Result<Established, TransportError> {
     let below = match below {
         Incoming::Established(established) => established,
         Incoming::Handshake { opening, .. } => opening.await?,
     };
     let Established { stream, evidence, claims, source } = below;
-    handshake(state, stream, (evidence, claims, source)).await.map_err(refused)
+    handshake(state, admission, stream, (evidence, claims, source)).await.map_err(refused)
 }
 
 async fn handshake(
     state: Arc<State>,
+    admission: Option<Arc<Admission>>,
     stream: BoxStream,
     (evidence, mut claims, source): (Evidence, Claims, Source),
 ) -> Result<Established, TlsError> {
@@ -82,7 +94,7 @@ async fn handshake(
         }
     };
     let hello = start.client_hello();
-    let chosen = Chosen::by(&state, &hello, &source);
+    let chosen = Chosen::by(&state, admission.as_deref(), &hello, &source);
     if let Some(name) = hello.server_name() {
         claims.push(SERVER_NAME, name);
     }
@@ -115,6 +127,7 @@ struct Chosen {
 impl Chosen {
     fn by(
         state: &Arc<State>,
+        admission: Option<&Admission>,
         hello: &rustls::server::ClientHello<'_>,
         source: &Source,
     ) -> Result<Chosen, (TlsError, Alert)> {
@@ -142,10 +155,11 @@ impl Chosen {
             return Err((error, Alert::NoApplicationProtocol));
         }
         let generation = state.generation();
-        let server = match &generation.server {
-            Ok(server) => Arc::clone(server),
-            Err(missing) => return Err((TlsError::NotSetUp(*missing), Alert::InternalError)),
+        let server = match admission {
+            Some(admission) => admission.server(&state.config, &generation),
+            None => generation.server.clone(),
         };
+        let server = server.map_err(|missing| (TlsError::NotSetUp(missing), Alert::InternalError))?;
         Ok(Chosen { state, generation, server })
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::SystemTime;
 
+use transport_core::Denied;
+
 use crate::display::{Day, Printable};
 use crate::spiffe::SpiffeError;
 
@@ -71,6 +73,9 @@ pub enum Refusal {
         /// When the next list was due.
         next_update: SystemTime,
     },
+    /// The listener's policy does not allow whom it proves.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// Its key is none of the pinned ones.
     #[error("the key of the certificate ({found}) is not pinned")]
     PinMismatch {

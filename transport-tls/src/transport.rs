@@ -14,6 +14,7 @@ use crate::error::{LoadError, TlsError};
 use crate::establish::establish;
 use crate::event::TlsEvents;
 use crate::listener::TlsListener;
+use crate::refusal::Refusal;
 use crate::state::State;
 use crate::verifier::PeerRole;
 
@@ -234,5 +235,8 @@ impl fmt::Debug for TlsTransport {
 }
 
 pub(crate) fn refused(error: TlsError) -> TransportError {
-    TransportError::Handshake(Box::new(error))
+    match error {
+        TlsError::Refused(Refusal::Denied(denied)) => TransportError::Denied(denied),
+        error => TransportError::Handshake(Box::new(error)),
+    }
 }

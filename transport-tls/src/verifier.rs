@@ -311,6 +311,11 @@ struct Path {
 }
 
 impl VerifiedPeer {
+    /// What the leaf says, whatever is spoken.
+    pub(crate) fn leaf(&self) -> &Certificate {
+        &self.certificate
+    }
+
     /// What the leaf says, on connections that speak this protocol.
     pub(crate) fn certificate(&self, protocol: Option<&[u8]>) -> Arc<Certificate> {
         // Held for a look and a push only. There are no more than the protocols in the settings.

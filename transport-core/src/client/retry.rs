@@ -21,7 +21,7 @@ pub(crate) fn mends_itself(error: &ConnectError) -> bool {
 
 fn transport_mends_itself(error: &TransportError) -> bool {
     match error {
-        TransportError::Address { .. } => false,
+        TransportError::Address { .. } | TransportError::Denied(_) => false,
         TransportError::Io { source, .. } => {
             !matches!(source.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
         }

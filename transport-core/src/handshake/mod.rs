@@ -92,7 +92,7 @@ pub enum HandshakeError {
     Evicted,
     /// The transport's own handshake failed.
     #[error(transparent)]
-    Transport(#[from] TransportError),
+    Transport(TransportError),
     /// Reading or writing failed.
     #[error("the stream failed during the handshake")]
     Io(#[source] io::Error),
@@ -114,6 +114,16 @@ impl HandshakeError {
             HandshakeError::Evicted => "evicted",
             HandshakeError::Transport(_) => "transport",
             HandshakeError::Io(_) => "io",
+        }
+    }
+}
+
+/// A peer is denied by the policy wherever it was asked.
+impl From<TransportError> for HandshakeError {
+    fn from(error: TransportError) -> HandshakeError {
+        match error {
+            TransportError::Denied(denied) => HandshakeError::Denied(denied),
+            error => HandshakeError::Transport(error),
         }
     }
 }

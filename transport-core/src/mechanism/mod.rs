@@ -98,6 +98,8 @@ pub struct MechanismProperties {
     /// The client learns who the server is. Without this, a client checks its policy on the transport's evidence
     /// alone, before it sends anything.
     pub proves_server: bool,
+    /// Nothing about the client is proven besides what the transport proves.
+    pub proves_nothing: bool,
     /// The client's first token depends on nothing of the server and has nothing secret in it: it may go out with the
     /// greeting, to a server that may turn out to want another mechanism.
     pub opens_unasked: bool,
@@ -122,6 +124,13 @@ impl MechanismProperties {
     #[must_use]
     pub fn with_proves_server(mut self, value: bool) -> MechanismProperties {
         self.proves_server = value;
+        self
+    }
+
+    /// Sets [`proves_nothing`](MechanismProperties::proves_nothing).
+    #[must_use]
+    pub fn with_proves_nothing(mut self, value: bool) -> MechanismProperties {
+        self.proves_nothing = value;
         self
     }
 

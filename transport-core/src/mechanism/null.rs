@@ -24,7 +24,7 @@ impl MechanismFactory for Null {
     }
 
     fn properties(&self) -> MechanismProperties {
-        MechanismProperties::default().with_opens_unasked(true)
+        MechanismProperties::default().with_proves_nothing(true).with_opens_unasked(true)
     }
 
     fn mechanism(&self, _role: Role) -> Box<dyn Mechanism> {

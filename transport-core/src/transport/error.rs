@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::address::Address;
+use crate::policy::Denied;
 use crate::tcp::ProxyError;
 
 /// Why a transport could not connect, listen or do its own handshake.
@@ -37,6 +38,9 @@ pub enum TransportError {
         /// Why not.
         source: Box<ProxyError>,
     },
+    /// The peer is not whom the policy allows, and was refused in the transport's own handshake.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The two ends did not agree, or the peer failed the transport's own authentication.
     #[error("the transport's handshake failed")]
     Handshake(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 
 use crate::address::Address;
 use crate::evidence::Protection;
+use crate::policy::Policy;
 
 pub use error::TransportError;
 pub use incoming::{Established, Incoming};
@@ -28,7 +29,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Can connect to and listen at the addresses of one scheme.
 ///
 /// A transport yields byte streams and says what it has proven about who is at the other end. It knows nothing of
-/// messages, mechanisms or policies.
+/// messages or mechanisms, and core decides by the policy.
 ///
 /// # Contract
 ///
@@ -80,6 +81,11 @@ pub trait Listener: Send {
 
     /// How well its streams are guarded, as far as is known before a peer connects.
     fn protection(&self) -> Protection;
+
+    /// Tells who may in, where that is decided by what the transport proves and by nothing else. A transport with a handshake of
+    /// its own can then refuse others in it, as it refuses those whose proof fails: so a stranger cannot tell a proof that is
+    /// good but not wanted from one that is not good. Core checks the policy in any case. The default: nothing.
+    fn let_in_only(&mut self, _policy: &Policy) {}
 
     /// What another process needs to go on with this listener. The default: it cannot.
     ///

@@ -1,10 +1,12 @@
 //! Whoever is refused gets the same alert, and the reason is in the log of who refuses.
 
 use certgen::{Credentials, LeafConfig, Profile, Validity, self_signed};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use transport_core::{Address, HandshakeError, Listen, Policy, ServerEvent, Transport as _, Transports};
 use transport_tls::{TlsConfig, TlsTransport, Trust};
 
 use crate::common::{Authority, between, leaf, own, write_new};
-use crate::meet::{part, serve, serve_for};
+use crate::meet::{bounded, chain, part, serve, serve_for};
 
 /// What a refused peer learns, whatever the reason.
 const THE_ALERT: &str = "the peer refused this side: it does not accept this side's certificate; its own log says why \
@@ -71,8 +73,65 @@ async fn a_common_name_is_nobodys_name() {
 
     let policy = transport_core::Policy::san_dns("db.example");
     let (server, mut events) = serve_for(&authority.tls(&authority.leaf("db.example")), policy).await;
-    let (_told, logged) = part(&authority.tls(&sham), &server, &mut events, "db.example").await;
+    let (told, logged) = part(&authority.tls(&sham), &server, &mut events, "db.example").await;
     assert!(logged.contains("dns:other.example is not allowed by the policy"), "{logged}");
+    assert!(told.ends_with(THE_ALERT), "{told}");
+}
+
+/// What a raw stream tells a client that is refused: it has no other words for that.
+async fn told_by_a_raw_server(address: &Address, tls: &TlsTransport) -> Result<String, String> {
+    let address = address.with_parameter("name", "db.example");
+    let mut stream = bounded(tls.connect(&address)).await.map_err(|error| chain(&error))?.stream;
+    let mut heard = String::new();
+    match bounded(stream.read_to_string(&mut heard)).await {
+        Ok(_) => Ok(heard),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Were it otherwise, whoever has a certificate could find out that it is one of a trusted authority.
+#[tokio::test]
+async fn a_client_whose_name_is_not_allowed_gets_the_same_alert_and_no_ticket() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let alice = authority.tls(&authority.leaf("alice"));
+    let listen = |policy| {
+        let listen = Listen::new(&Transports::new(), "tls://127.0.0.1:0").transport(tls.clone());
+        async move { listen.policy(policy).start_raw().await.unwrap() }
+    };
+    let mut for_alice = listen(Policy::san_dns("alice")).await;
+    let mut for_bob = listen(Policy::san_dns("bob").or("uri:spiffe://example/**".parse().unwrap())).await;
+    let mut events = for_bob.events();
+    let (alices, bobs) = (for_alice.local_address().clone(), for_bob.local_address().clone());
+    for _again in 0..2 {
+        // She has a ticket of the other listener, where she is welcome.
+        let (told, ()) = tokio::join!(told_by_a_raw_server(&alices, &alice), async {
+            let mut stream = bounded(for_alice.accept()).await.unwrap().into_stream();
+            stream.write_all(b"welcome").await.unwrap();
+            stream.shutdown().await.unwrap();
+        });
+        assert_eq!(told.unwrap(), "welcome");
+        let told = told_by_a_raw_server(&bobs, &alice).await.unwrap_err();
+        assert!(told.ends_with(THE_ALERT), "{told}");
+        let refused = bounded(events.recv()).await.unwrap();
+        let ServerEvent::Refused { reason, .. } = refused else { panic!("{refused:?}") };
+        assert!(matches!(*reason, HandshakeError::Denied(_)), "{reason:?}");
+        assert!(
+            reason.to_string().starts_with("dns:alice is not allowed by the policy (dns:bob or "),
+            "{reason}"
+        );
+    }
+}
+
+/// It sees all that is known of a peer, which in the middle of the handshake is not all yet.
+#[tokio::test]
+async fn a_policy_with_a_function_of_ones_own_is_asked_after_the_handshake() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example"));
+    let policy = Policy::san_dns("bob")
+        .or(Policy::custom("anyone named alice", |peer| peer.to_string() == "dns:alice"));
+    let (mut server, _events) = serve_for(&tls, policy).await;
+    crate::meet::meet(&authority.tls(&authority.leaf("alice")), &mut server, "db.example").await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::stream::FaultyStream;
 use crate::address::Address;
 use crate::evidence::Protection;
 use crate::framing::Role;
+use crate::policy::Policy;
 use crate::transport::{BoxFuture, Established, Incoming, Listener, Transport, TransportError};
 
 /// A transport with what a network does to it, under the scheme of the transport that it wraps.
@@ -122,6 +123,10 @@ impl Listener for FaultyListener {
 
     fn protection(&self) -> Protection {
         self.inner.protection()
+    }
+
+    fn let_in_only(&mut self, policy: &Policy) {
+        self.inner.let_in_only(policy);
     }
 }
 
