@@ -42,15 +42,20 @@ pub async fn denial_is_seen_on_both_sides(harness: impl Harness) {
     let mut events = server.events();
     let client = client_of(&harness, server.local_address());
     let error = client.await.expect_err("nobody is allowed");
+    // A transport with a handshake of its own may have told it so in that one's words.
     let seen = matches!(
         error,
-        ConnectError::Handshake(HandshakeError::RefusedByPeer { .. } | HandshakeError::Closed)
+        ConnectError::Handshake(
+            HandshakeError::RefusedByPeer { .. } | HandshakeError::Closed | HandshakeError::Io(_)
+        )
     );
     assert!(seen, "{error:?}");
 
+    let client = harness.expected().client;
     let (identity, reason) = refused(&mut events).await;
-    assert_eq!(identity, Some(harness.expected().client));
-    assert!(reason.contains("is not allowed by the policy (nobody)"), "{reason}");
+    assert!(identity.is_none_or(|identity| identity == client));
+    let denied = "is not allowed by the policy (nobody)";
+    assert!(reason.starts_with(&client) && reason.ends_with(denied), "{reason}");
 }
 
 /// A client leaves a server that its own policy denies, and the server goes on for others.

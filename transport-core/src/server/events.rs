@@ -28,7 +28,8 @@ pub enum ServerEvent {
     Refused {
         /// Where it is.
         source: Source,
-        /// Who it is, as far as the transport proved; `None` when it gave way or was too slow.
+        /// Who it is, as far as the transport proved; `None` when it gave way, was too slow, or was refused in the transport's own
+        /// handshake.
         identity: Option<Identity>,
         /// Why.
         reason: Arc<HandshakeError>,
