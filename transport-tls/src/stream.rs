@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
@@ -24,6 +24,8 @@ pub(crate) struct TlsStream {
     membership: Option<Membership>,
     /// An error that came behind bytes, which were handed over first.
     late_error: Option<io::Error>,
+    /// All that was written has gone out, and the goodbye is being said.
+    is_leaving: bool,
 }
 
 /// A read hands over when it has so many bytes, two records: their reader then finds them in the cache, and decodes them while
@@ -32,7 +34,7 @@ const HAND_OVER: usize = 32 << 10;
 
 impl TlsStream {
     pub(crate) fn new(rustls: Rustls<BoxStream>) -> TlsStream {
-        TlsStream { rustls, membership: None, late_error: None }
+        TlsStream { rustls, membership: None, late_error: None, is_leaving: false }
     }
 
     pub(crate) fn with_membership(mut self, membership: Membership) -> TlsStream {
@@ -165,8 +167,17 @@ impl AsyncWrite for TlsStream {
         self.write(cx, |rustls, cx| rustls.poll_flush(cx))
     }
 
+    /// A peer that has gone does not hear the goodbye and misses nothing by that: closing what the other end has closed is no
+    /// error, as it is none on the streams below. (Over TCP it would not be noticed.)
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(cx, |rustls, cx| rustls.poll_shutdown(cx))
+        if !self.is_leaving {
+            ready!(self.as_mut().poll_flush(cx))?;
+            self.is_leaving = true;
+        }
+        match self.write(cx, |rustls, cx| rustls.poll_shutdown(cx)) {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Poll::Ready(Ok(())),
+            said => said,
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use transport_core::{Connect, Limits, Listen, Policy, RecvError, Transport as _, Transports};
+use transport_core::{Address, Connect, Limits, Listen, Policy, RecvError, Transport as _, Transports};
+use transport_unix::UnixTransport;
 
 use crate::common::Authority;
 use crate::meet::{bounded, meet, refusal, serve};
@@ -49,6 +50,30 @@ async fn a_stream_that_is_cut_off_on_its_way_is_told_from_one_that_was_closed() 
     let (mut near, far) = meet(&tls, &mut server, "db.example").await;
     drop(far);
     assert!(bounded(near.recv()).await.unwrap().is_none(), "a goodbye is no cut");
+}
+
+/// Over a Unix socket, which notices at once that nobody is left to hear the goodbye.
+#[tokio::test]
+async fn closing_what_the_other_end_has_closed_is_no_error_and_writing_is() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example")).over("tls+unix", UnixTransport::new());
+    let directory = tempfile::tempdir().unwrap();
+    let address: Address =
+        format!("tls+unix://{}/s.sock?name=db.example", directory.path().display()).parse().unwrap();
+    let listen = Listen::new(&Transports::new(), address.clone()).transport(tls.clone());
+    let mut server = listen.policy(Policy::certified()).start_raw().await.unwrap();
+    for writes in [false, true] {
+        let (near, far) = bounded(async { tokio::join!(tls.connect(&address), server.accept()) }).await;
+        let mut far = far.unwrap().into_stream();
+        drop(near.unwrap());
+        assert_eq!(bounded(far.read(&mut [0; 16])).await.unwrap(), 0, "it has said goodbye");
+        if writes {
+            let error = bounded(far.write_all(b"too late")).await.unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+        } else {
+            bounded(far.shutdown()).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
