@@ -7,6 +7,7 @@ mod meet;
 
 mod bindings;
 mod endings;
+mod gathering;
 mod hellos;
 mod loading;
 mod peers;
