@@ -243,6 +243,7 @@ pub(crate) struct RevokeOptions {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = CRL_EXAMPLES)]
 pub(crate) struct CrlOptions {
     /// The authority's folder; the list is its crl.pem, which is made if there is none.
     #[arg(long = "ca", value_name = "DIR")]
@@ -287,6 +288,7 @@ pub(crate) struct CablesOptions {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = MAN_EXAMPLES)]
 pub(crate) struct ManOptions {
     /// Write the pages of all commands into this folder, which has to exist.
     #[arg(long = "dir", value_name = "DIR")]
@@ -302,6 +304,7 @@ pub(crate) struct CompletionsOptions {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = SHOW_EXAMPLES)]
 pub(crate) struct ShowOptions {
     /// The files to look into.
     #[arg(value_name = "FILE", required = true)]
@@ -417,6 +420,16 @@ Examples:
   certgen revoke --ca tls/ca tls/alice.pem --reason keyCompromise
   certgen revoke --ca tls/ca --serial 0F3A...          with the file gone";
 
+const CRL_EXAMPLES: &str = "\
+Examples:
+  certgen crl --ca tls/ca                              from cron, well before the next update is due
+  certgen crl --ca tls/ca --days 7";
+
+const SHOW_EXAMPLES: &str = "\
+Examples:
+  certgen show server.pem
+  certgen show --json tls/*.pem";
+
 const CHECK_HELP: &str = "\
 Exit codes, as monitoring plugins have them:
   0  OK
@@ -435,6 +448,11 @@ Makes certs/ca.pem, certs/verify.pem and certs/username, and the keys private/ro
 Examples:
   certgen cables alice
   certgen cables alice --classic";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  certgen man | man -l -
+  certgen man --dir ~/.local/share/man/man1";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -8,12 +8,27 @@ use crate::set_up::Folder;
 fn help_has_examples_and_names_every_command() {
     let folder = Folder::new();
     let help = folder.run(&["--help"]).well().stdout;
-    for command in
-        ["mtls", "ca", "leaf", "csr", "sign", "renew", "revoke", "crl", "show", "check", "cables", "man"]
-    {
+    for command in [
+        "mtls",
+        "ca",
+        "leaf",
+        "csr",
+        "sign",
+        "renew",
+        "revoke",
+        "crl",
+        "show",
+        "check",
+        "cables",
+        "man",
+        "completions",
+    ] {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{command} "))), "{command}");
         let own = folder.run(&[command, "--help"]).well().stdout;
-        assert!(own.contains("Usage: certgen"), "{own}");
+        assert!(
+            own.contains("Usage: certgen") && own.contains(&format!("Examples:\n  certgen {command} ")),
+            "{own}"
+        );
     }
     assert!(help.contains("Examples:\n  certgen server.pem"), "{help}");
     assert!(folder.run(&["check", "--help"]).stdout.contains("Exit codes"));
