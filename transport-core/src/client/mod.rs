@@ -60,6 +60,7 @@ pub(crate) use retry::mends_itself;
 /// |---|---|
 /// | the policy denies the server, it fails its proof, or the stream is too weakly protected for the mechanism | no |
 /// | the server refuses this side; with the status 300 or 500 (RFC 27/ZAP) it says "not now", and any other is final (RFC 37/ZMTP, ERROR) | 300 and 500 only |
+/// | a transport's handshake fails: over TLS the server refuses this side's certificate, in the same words whether it has expired or is not for anyone whom the policy allows | yes: it may be renewed |
 /// | the server wants another mechanism or socket type | no |
 /// | the address has not the shape that its transport needs | no |
 /// | anything else: nobody listens, a name is not found, a deadline passes, the stream breaks | yes |
