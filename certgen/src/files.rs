@@ -16,8 +16,8 @@ use crate::temporary;
 /// any of them is renamed into its place. A new folder is made beside its place with all that will be in it.
 ///
 /// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again. What a
-/// process leaves that is killed before that, the first set removes that writes into the same folder an hour later; it is
-/// in no file's or new folder's place.
+/// process leaves that is killed before that is never in the place of a file or a new folder; the first set removes it that
+/// writes into the same folder an hour later.
 ///
 /// # Security
 ///
