@@ -61,8 +61,8 @@ pub use client::{
 };
 pub use connect::{ConfigError, Connect, ConnectError};
 pub use connection::{
-    Broadcast, CloseReason, Closed, Connection, ConnectionId, Cut, Permit, Receiver, RecvError, SendError,
-    Sender, SenderGroup, SenderPermit, Traffic,
+    Broadcast, BroadcastMany, CloseReason, Closed, Connection, ConnectionId, Cut, Permit, Receiver,
+    RecvError, SendError, Sender, SenderGroup, SenderPermit, Traffic,
 };
 pub use descriptors::{DescriptorError, MOST_DESCRIPTORS};
 pub use events::{EventOrGap, EventSender, Events};

@@ -10,8 +10,8 @@ use common::pipes::{FarEnds, pipes, read};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 use transport_core::test_util::{sweep, virtual_time};
 use transport_core::{
-    Broadcast, Connect, Limits, Message, MessageRef, Policy, Receiver, SendError, Sender, SenderGroup,
-    Transports, WriteBuffer,
+    Broadcast, BroadcastMany, Connect, Limits, Message, MessageRef, Policy, Receiver, SendError, Sender,
+    SenderGroup, Transports, WriteBuffer,
 };
 
 /// Connections of one group over pipes that hold so many bytes.
@@ -226,6 +226,56 @@ async fn a_broadcast_has_the_bytes_of_a_message_that_is_sent_and_passes_over_who
             assert_eq!(within(read(&mut ends[end].2, expected.len())).await, expected);
         }
     }
+}
+
+/// By messages and by bytes, and with messages waiting already.
+#[tokio::test]
+async fn of_messages_broadcast_together_each_queue_takes_what_it_would_take_one_by_one() {
+    let messages: Vec<Message> = (0..20).map(message).collect();
+    for (limits, most) in [
+        (Limits::default().with_queued_out_messages(5), 5),
+        (Limits::default().with_queued_out(60), 5),
+        (Limits::default().with_queued_out(61), 6),
+        (Limits::default(), 20),
+    ] {
+        let mut peers = Peers::new(1 << 20, limits);
+        let mut ends = Vec::new();
+        for _ in 0..3 {
+            ends.push(peers.connect().await);
+        }
+        let mut scratch = WriteBuffer::new();
+        // The second one has a message waiting, which nobody has written yet.
+        assert!(ends[1].0.try_broadcast(&mut Broadcast::new(&message(99), &mut scratch)).unwrap());
+        let mut broadcast = BroadcastMany::new(&messages, &mut scratch);
+        let taken: Vec<usize> =
+            ends.iter().map(|(sender, ..)| sender.try_broadcast_many(&mut broadcast).unwrap()).collect();
+        let second = if most == 20 { 20 } else { most - 1 };
+        assert_eq!(taken, [most, second, most]);
+        assert_eq!(ends[0].0.queued(), most);
+        for (end, before) in [(0, None), (1, Some(99)), (2, None)] {
+            let numbers = before.into_iter().chain((0..20).take(taken[end]));
+            let expected: Vec<u8> =
+                numbers.flat_map(|number| [b"\x00\x0a", &message(number)[0][..]].concat()).collect();
+            assert_eq!(within(read(&mut ends[end].2, expected.len())).await, expected);
+        }
+    }
+}
+
+/// Where each message begins is known, so that those that are not sent can be told apart.
+#[tokio::test]
+async fn messages_that_were_broadcast_together_are_given_back_one_by_one() {
+    let mut peers = Peers::new(64, Limits::default());
+    let (sender, _receiver, mut far) = peers.connect().await;
+    let messages: Vec<Message> = (0..50).map(message).collect();
+    let mut scratch = WriteBuffer::new();
+    assert_eq!(sender.try_broadcast_many(&mut BroadcastMany::new(&messages, &mut scratch)).unwrap(), 50);
+    // The pipe takes 64 bytes of them: five messages and some bytes of the sixth.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let unsent = numbers(&sender.take_unsent().await);
+    assert_eq!(unsent, (6..50).collect::<Vec<u32>>());
+    assert_eq!(within(read(&mut far, 12)).await, [b"\x00\x0a", &message(0)[0][..]].concat());
 }
 
 #[tokio::test]

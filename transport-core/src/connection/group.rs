@@ -13,9 +13,7 @@ use super::alarm::now;
 use super::error::SendError;
 use super::halves::Sender;
 use super::receiver::Receiver;
-use crate::framing::{MessageEncoder, UnencodableError};
 use crate::message::{Message, MessageRef};
-use crate::write_buffer::WriteBuffer;
 
 /// Connections whose [`Sender`]s are used together, as by a socket that spreads its messages over many peers.
 ///
@@ -115,59 +113,6 @@ impl fmt::Debug for SenderGroup {
     }
 }
 
-/// A message for many connections, encoded once for all that encode it to the same bytes.
-///
-/// # Examples
-///
-/// ```
-/// # use transport_core::{Broadcast, SendError, Sender, WriteBuffer};
-/// fn publish(senders: &[Sender], message: &[u8], scratch: &mut WriteBuffer) -> Result<usize, SendError> {
-///     let mut broadcast = Broadcast::new(message, scratch);
-///     let mut dropped = 0;
-///     for sender in senders {
-///         if !sender.try_broadcast(&mut broadcast)? {
-///             dropped += 1;
-///         }
-///     }
-///     Ok(dropped)
-/// }
-/// ```
-#[derive(Debug)]
-pub struct Broadcast<'a> {
-    message: MessageRef<'a>,
-    encoded: &'a mut WriteBuffer,
-    /// The encoding in which `encoded` has the message; `None` while it is empty.
-    encoding: Option<&'static str>,
-}
-
-impl<'a> Broadcast<'a> {
-    /// A message to send through many; `scratch` is room for its bytes, to be used again for the next one.
-    pub fn new(message: impl Into<MessageRef<'a>>, scratch: &'a mut WriteBuffer) -> Broadcast<'a> {
-        scratch.clear();
-        Broadcast { message: message.into(), encoded: scratch, encoding: None }
-    }
-}
-
-impl Broadcast<'_> {
-    /// Appends the message to what goes out of a connection.
-    pub(super) fn encode(
-        &mut self,
-        encoder: &mut dyn MessageEncoder,
-        out: &mut WriteBuffer,
-    ) -> Result<(), UnencodableError> {
-        let encoding = encoder.encoding();
-        if encoding.is_none() || (self.encoding.is_some() && self.encoding != encoding) {
-            return encoder.encode(self.message, out);
-        }
-        if self.encoding.is_none() {
-            encoder.encode(self.message, self.encoded)?;
-            self.encoding = encoding;
-        }
-        out.append(self.encoded);
-        Ok(())
-    }
-}
-
 impl Connection {
     /// As [`split`](Connection::split), with a sender that belongs to `group`.
     pub fn split_into(self, group: &SenderGroup) -> (Sender, Receiver) {
@@ -242,24 +187,6 @@ impl Sender {
         self.shared.send(&mut queue, message.into())
     }
 
-    /// Sends a message that many get, if there is room for it; false when there is none.
-    ///
-    /// It is never written by the caller itself, who has others to serve.
-    ///
-    /// # Errors
-    ///
-    /// See [`SendError`].
-    pub fn try_broadcast(&self, broadcast: &mut Broadcast<'_>) -> Result<bool, SendError> {
-        let mut queue = self.shared.lock();
-        queue.check()?;
-        if queue.is_full() {
-            return Ok(false);
-        }
-        queue.broadcast(broadcast)?;
-        self.shared.start_flusher(&mut queue);
-        Ok(true)
-    }
-
     /// Sends a message in the place of the last one that was sent so, if the stream has not begun to take that: for what is
     /// of no use any more when something newer is there. It never waits.
     ///
@@ -270,19 +197,6 @@ impl Sender {
         let mut queue = self.shared.lock();
         queue.check()?;
         self.shared.send_latest(&mut queue, message.into())
-    }
-
-    /// As [`send_latest`](Sender::send_latest), for a message that many get.
-    ///
-    /// # Errors
-    ///
-    /// See [`SendError`].
-    pub fn broadcast_latest(&self, broadcast: &mut Broadcast<'_>) -> Result<(), SendError> {
-        let mut queue = self.shared.lock();
-        queue.check()?;
-        queue.encode_latest(|queue| queue.broadcast(broadcast))?;
-        self.shared.start_flusher(&mut queue);
-        Ok(())
     }
 
     /// Why nothing more can be sent, if so.
@@ -321,43 +235,6 @@ impl Sender {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Writes a message's first part as it is, and counts.
-    struct Counting {
-        encoding: Option<&'static str>,
-        encoded: usize,
-    }
-
-    impl MessageEncoder for Counting {
-        fn encode(&mut self, message: MessageRef<'_>, out: &mut WriteBuffer) -> Result<(), UnencodableError> {
-            self.encoded += 1;
-            message.parts().for_each(|part| out.put_slice(part));
-            Ok(())
-        }
-
-        fn encoding(&self) -> Option<&'static str> {
-            self.encoding
-        }
-    }
-
-    #[test]
-    fn a_broadcast_is_encoded_once_for_all_of_one_encoding_and_for_each_of_another_or_of_none() {
-        let mut scratch = WriteBuffer::new();
-        let encodings = [Some("a"), Some("a"), Some("b"), None, Some("a"), Some("b")];
-        let mut encoders = encodings.map(|encoding| Counting { encoding, encoded: 0 });
-        for round in 1..=2 {
-            let mut broadcast = Broadcast::new("hello", &mut scratch);
-            for encoder in &mut encoders {
-                let mut out = WriteBuffer::new();
-                broadcast.encode(encoder, &mut out).unwrap();
-                assert_eq!(out.to_vec(), b"hello");
-            }
-            assert_eq!(
-                encoders.each_ref().map(|encoder| encoder.encoded),
-                [1, 0, 1, 1, 0, 1].map(|n| n * round)
-            );
-        }
-    }
 
     #[test]
     fn a_burst_is_what_follows_a_write_closely() {

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::error::SendError;
 use super::flusher::{KEEP_STARTS, Out, Stop, Turn, Writing, flush, release};
-use super::group::{Broadcast, SenderGroup};
+use super::group::SenderGroup;
 use super::kept::Kept;
 use super::outbound::Outbound;
 use super::receiver::{ReadEnd, Receiver};
@@ -288,20 +288,15 @@ impl Queue {
         self.outbound.is_full() || self.starts.len() >= self.most_messages
     }
 
+    /// Whether so many messages have room, of which the last begins behind `bytes` of the others.
+    pub(super) fn has_room_for(&self, messages: usize, bytes: usize) -> bool {
+        self.outbound.has_room_behind(bytes) && self.starts.len() + messages <= self.most_messages
+    }
+
     #[inline]
     pub(super) fn encode(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
         let start = self.outbound.buffer.end();
         self.outbound.encode(message)?;
-        self.starts.push(start);
-        Ok(())
-    }
-
-    /// Queues a message that others get too.
-    pub(super) fn broadcast(&mut self, broadcast: &mut Broadcast<'_>) -> Result<(), SendError> {
-        let start = self.outbound.buffer.end();
-        let Outbound { encoder, buffer, messages, .. } = &mut self.outbound;
-        broadcast.encode(&mut **encoder, buffer)?;
-        *messages += 1;
         self.starts.push(start);
         Ok(())
     }

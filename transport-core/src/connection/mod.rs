@@ -2,6 +2,7 @@
 
 mod alarm;
 mod arriving;
+mod broadcast;
 mod closed;
 mod driven;
 mod error;
@@ -47,9 +48,10 @@ use outbound::Writer;
 use receipts::Receipts;
 
 pub(crate) use alarm::{Alarm, after, now};
+pub use broadcast::{Broadcast, BroadcastMany};
 pub use closed::{CloseReason, Closed, ConnectionId, Traffic};
 pub use error::{Cut, RecvError, SendError};
-pub use group::{Broadcast, SenderGroup};
+pub use group::SenderGroup;
 pub use halves::{Sender, SenderPermit};
 pub(crate) use life::{Life, Registry};
 pub(crate) use open::{Opened, Unopened, open};

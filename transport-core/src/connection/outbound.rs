@@ -54,7 +54,13 @@ impl Outbound {
     /// Whether the queue is full.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.buffer.len() >= self.limit
+        !self.has_room_behind(0)
+    }
+
+    /// Whether there is room for a message behind so many bytes more.
+    #[inline]
+    pub(super) fn has_room_behind(&self, bytes: usize) -> bool {
+        self.buffer.len() + bytes < self.limit
     }
 
     /// How many queued bytes wait for more when a sender writes without a flush.

@@ -74,10 +74,8 @@ impl<K: Copy + Ord> Subscriptions<K> {
     /// Takes a subscription back; true when nobody is left who has subscribed to the same topic.
     pub(crate) fn remove(&mut self, topic: &[u8], key: K) -> bool {
         let (mut parent, mut at, mut rest) = (ROOT, ROOT, topic);
-        while let Some(&first) = rest.first() {
-            let Ok(place) = self.child(at, first) else { return false };
-            let child = self.nodes[at].children[place].1;
-            let Some(after) = rest.strip_prefix(&self.nodes[child].label[..]) else { return false };
+        while !rest.is_empty() {
+            let Some((child, after)) = self.step(at, rest) else { return false };
             (parent, at, rest) = (at, child, after);
         }
         let keys = &mut self.nodes[at].keys;
@@ -93,22 +91,42 @@ impl<K: Copy + Ord> Subscriptions<K> {
     /// Visits everyone who has subscribed to a prefix of `text`, as often as they have.
     #[inline]
     pub(crate) fn visit(&self, text: &[u8], mut visit: impl FnMut(K)) {
-        let (mut at, mut rest) = (ROOT, text);
-        loop {
+        let mut next = Some((ROOT, text));
+        while let Some((at, rest)) = next {
             self.nodes[at].keys.iter().for_each(|key| visit(*key));
-            let Some(&first) = rest.first() else { return };
-            let Ok(place) = self.child(at, first) else { return };
-            let child = self.nodes[at].children[place].1;
-            let Some(after) = rest.strip_prefix(&self.nodes[child].label[..]) else { return };
-            (at, rest) = (child, after);
+            next = self.step(at, rest);
         }
     }
 
+    /// Where in the tree a text ends up: the same people want texts with the same place, until the next change.
+    #[inline]
+    pub(crate) fn place_of(&self, text: &[u8]) -> usize {
+        let (mut at, mut rest) = (ROOT, text);
+        while let Some(next) = self.step(at, rest) {
+            (at, rest) = next;
+        }
+        at
+    }
+
     /// Whether anyone has subscribed to a prefix of `text`.
+    #[inline]
     pub(crate) fn matches(&self, text: &[u8]) -> bool {
-        let mut any = false;
-        self.visit(text, |_| any = true);
-        any
+        let mut next = Some((ROOT, text));
+        while let Some((at, rest)) = next {
+            if !self.nodes[at].keys.is_empty() {
+                return true;
+            }
+            next = self.step(at, rest);
+        }
+        false
+    }
+
+    /// The child with which a text goes on, and what is left of the text there.
+    #[inline]
+    fn step<'t>(&self, at: usize, rest: &'t [u8]) -> Option<(usize, &'t [u8])> {
+        let place = self.child(at, *rest.first()?).ok()?;
+        let child = self.nodes[at].children[place].1;
+        Some((child, rest.strip_prefix(&self.nodes[child].label[..])?))
     }
 
     fn child(&self, at: usize, first: u8) -> Result<usize, usize> {
@@ -242,7 +260,9 @@ mod tests {
     proptest! {
         #[test]
         fn it_does_what_a_plain_set_does(
-            steps in proptest::collection::vec(("[ab]{0,4}", 0u8..3, any::<bool>()), 0..60), text in "[ab]{0,6}",
+            steps in proptest::collection::vec(("[ab]{0,4}", 0u8..3, any::<bool>()), 0..60),
+            text in "[ab]{0,6}",
+            other in "[ab]{0,6}",
         ) {
             let mut plain = BTreeSet::new();
             let mut tree = Subscriptions::new();
@@ -262,7 +282,13 @@ mod tests {
             let mut found = visited(&tree, &text);
             expected.sort_unstable();
             found.sort_unstable();
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(tree.matches(text.as_bytes()), !expected.is_empty());
+            prop_assert_eq!(&found, &expected);
+            if tree.place_of(text.as_bytes()) == tree.place_of(other.as_bytes()) {
+                let mut as_well = visited(&tree, &other);
+                as_well.sort_unstable();
+                prop_assert_eq!(as_well, expected);
+            }
             // Every node but the root has a key, or parts ways.
             let unused: BTreeSet<usize> = tree.free.iter().copied().collect();
             for (i, node) in tree.nodes.iter().enumerate().filter(|(i, _)| *i != ROOT && !unused.contains(i)) {

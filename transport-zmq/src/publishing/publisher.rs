@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use transport_core::{Broadcast, MessageRef, SendError, WriteBuffer};
+use transport_core::{Broadcast, BroadcastMany, Message, MessageRef, SendError, WriteBuffer};
 
-use super::subscribers::{Subscriber, Subscribers};
+use super::subscribers::{Subscriber, Subscribers, topic_of};
 use crate::engine::Hub;
 
 /// The application's end.
@@ -49,6 +49,74 @@ impl Publisher {
         Ok(())
     }
 
+    /// As `send` for each message.
+    pub(crate) async fn send_many(&mut self, mut messages: &[Message]) -> Result<(), SendError> {
+        while !messages.is_empty() {
+            let progress = self.hub.group.progress();
+            let sent = self.try_send_turn(messages)?;
+            messages = &messages[sent..];
+            if self.is_turn_over() {
+                tokio::task::yield_now().await;
+            } else if sent == 0 {
+                progress.await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends messages up to one that must wait, and tells how many.
+    pub(crate) fn try_send_many(&mut self, messages: &[Message]) -> Result<usize, SendError> {
+        let mut sent = 0;
+        while sent < messages.len() {
+            self.unwritten = 0;
+            match self.try_send_turn(&messages[sent..])? {
+                0 => break,
+                more => sent += more,
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends messages up to one that must wait or the end of a turn, and tells how many.
+    fn try_send_turn(&mut self, messages: &[Message]) -> Result<usize, SendError> {
+        let mut sent = 0;
+        while sent < messages.len() && self.unwritten < TURN {
+            // Who waits or conflates looks at each message.
+            if self.waits || self.hub.config.conflate {
+                if !self.try_send((&messages[sent]).into())? {
+                    break;
+                }
+                sent += 1;
+            } else {
+                sent += self.send_run(&messages[sent..])?;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends the messages at the front that go to the same subscribers, and tells how many.
+    fn send_run(&mut self, messages: &[Message]) -> Result<usize, SendError> {
+        let Publisher { hub, subscribers, scratch, unwritten, .. } = self;
+        let mut subscribers = subscribers.lock();
+        *unwritten += cost((&messages[0]).into());
+        let run = subscribers.run(messages, |message| {
+            let fits = *unwritten < TURN;
+            *unwritten += if fits { cost(message.into()) } else { 0 };
+            fits
+        });
+        let mut broadcast = BroadcastMany::new(&messages[..run], scratch);
+        let mut unencodable = None;
+        subscribers.visit(topic_of((&messages[0]).into()), |subscriber| {
+            match subscriber.peer.sender().try_broadcast_many(&mut broadcast) {
+                Ok(sent) => drop_for(hub, subscriber, run - sent),
+                Err(SendError::Unencodable(error)) => unencodable = Some(error),
+                // The peer's task finds out too and takes it out.
+                Err(_) => subscriber.peer.cut(),
+            }
+        });
+        unencodable.map_or(Ok(run), |error| Err(error.into()))
+    }
+
     /// False when someone who has subscribed has no room and is waited for.
     #[inline]
     pub(crate) fn try_send(&mut self, message: MessageRef<'_>) -> Result<bool, SendError> {
@@ -60,7 +128,7 @@ impl Publisher {
 
     fn has_room(&self, message: MessageRef<'_>) -> bool {
         let mut all = true;
-        let topic = message.parts().next().unwrap_or_default();
+        let topic = topic_of(message);
         self.subscribers.lock().visit(topic, |subscriber| all &= subscriber.peer.has_room());
         all
     }
@@ -83,8 +151,8 @@ impl Publisher {
     }
 
     pub(crate) fn send_now(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
-        self.unwritten += message.byte_count() + MESSAGE;
-        let topic = message.parts().next().unwrap_or_default();
+        self.unwritten += cost(message);
+        let topic = topic_of(message);
         let mut broadcast = Broadcast::new(message, &mut self.scratch);
         let mut unencodable = None;
         self.subscribers.lock().visit(topic, |subscriber| {
@@ -96,10 +164,7 @@ impl Publisher {
             };
             match sent {
                 Ok(true) => {}
-                Ok(false) => {
-                    subscriber.peer.count_dropped();
-                    self.hub.count_dropped();
-                }
+                Ok(false) => drop_for(&self.hub, subscriber, 1),
                 Err(SendError::Unencodable(error)) => unencodable = Some(error),
                 // The peer's task finds out too and takes it out.
                 Err(_) => subscriber.peer.cut(),
@@ -121,5 +186,17 @@ impl Publisher {
             }
             changed.await;
         }
+    }
+}
+
+/// What a message counts in a turn.
+fn cost(message: MessageRef<'_>) -> usize {
+    message.byte_count() + MESSAGE
+}
+
+fn drop_for(hub: &Hub, subscriber: &Subscriber, messages: usize) {
+    for _ in 0..messages {
+        subscriber.peer.count_dropped();
+        hub.count_dropped();
     }
 }

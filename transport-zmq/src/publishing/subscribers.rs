@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
-use transport_core::{Batch, Message};
+use transport_core::{Batch, Message, MessageRef};
 
 use crate::engine::Pattern;
 use crate::events::Rejection;
@@ -40,6 +40,11 @@ pub(super) struct Subscriber {
     pub(super) topics: HashSet<Bytes>,
     bytes: usize,
     round: u64,
+}
+
+/// What subscriptions are matched with.
+pub(super) fn topic_of(message: MessageRef<'_>) -> &[u8] {
+    message.parts().next().unwrap_or_default()
 }
 
 /// Which subscriptions the application receives as messages.
@@ -129,6 +134,15 @@ impl State {
         }
     }
 
+    /// How many of the messages at the front go to the same peers, as long as there may be `more`; the first one counts in
+    /// any case.
+    pub(super) fn run(&self, messages: &[Message], mut more: impl FnMut(&Message) -> bool) -> usize {
+        let Some((first, others)) = messages.split_first() else { return 0 };
+        let place_of = |message: &Message| self.topics.place_of(topic_of(message.into()));
+        let place = place_of(first);
+        1 + others.iter().take_while(|message| place_of(message) == place && more(message)).count()
+    }
+
     pub(super) fn peers(&self) -> impl Iterator<Item = &Subscriber> {
         self.peers.iter().flatten()
     }
@@ -206,7 +220,7 @@ impl Pattern for Subscribers {
         {
             let mut state = self.lock();
             batch.retain(|message| {
-                let show = match state.follow(peer, message.parts().next().unwrap_or_default()) {
+                let show = match state.follow(peer, topic_of(message)) {
                     Ok(show) => show,
                     Err(reason) => {
                         rejection = Some(reason);

@@ -72,6 +72,11 @@ impl Topics {
     pub(crate) fn matches(&self, topic: &[u8]) -> bool {
         self.wanted.matches(topic) != self.inverted
     }
+
+    /// Whether no message need be looked at.
+    fn have_everything(&self) -> bool {
+        !self.inverted && self.wanted.matches(b"")
+    }
 }
 
 impl SubSocket {
@@ -164,6 +169,9 @@ impl SubSocket {
     /// Cancel-safe.
     pub async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>, &Peer)) -> usize {
         let SubSocket { incoming, topics, .. } = self;
+        if topics.have_everything() {
+            return incoming.recv_each(visit).await;
+        }
         let mut count = 0;
         while count == 0 {
             incoming

@@ -228,6 +228,7 @@ const FAMILIES: &[Family] = &[
             ("ours", |job| patterns::run(&ours::ENDS, Pattern::PubSub(10), job)),
             ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::PubSub(10), job)),
             ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::PubSub(10), job)),
+            ("ours-single", |job| patterns::run(&ours::ENDS_SINGLE, Pattern::PubSub(10), job)),
             ("raw", raw::throughput_of_ten),
         ],
     },
