@@ -224,6 +224,94 @@ async fn a_proxy_pauses_resumes_and_terminates() {
     assert!(worker.try_recv().is_none());
 }
 
+/// What has been taken from one socket is delivered by the other, also when there was no room for it any more.
+#[tokio::test]
+async fn what_a_proxy_has_taken_is_delivered_when_it_is_closed_or_dropped() {
+    let places = Places::new();
+    for (drops, captures) in [(false, false), (true, false), (false, true), (true, true)] {
+        let small = || {
+            config()
+                .with_send_mark(HighWaterMark::new(10, 1 << 20))
+                .with_receive_mark(HighWaterMark::new(10, 1 << 20))
+        };
+        let frontend = PullSocket::new(&places.transports, config());
+        let backend = PushSocket::new(&places.transports, small());
+        let jobs = frontend.bind("inproc://jobs").await.unwrap();
+        let work = backend.bind("inproc://work").await.unwrap();
+        let mut proxy = proxy(frontend, backend);
+        let mut listener = SubSocket::new(&places.transports, config());
+        if captures {
+            let capture = PubSocket::new(&places.transports, config());
+            listener.subscribe("");
+            listener.connect(capture.bind("inproc://capture").await.unwrap()).unwrap();
+            within(capture.subscribed("")).await;
+            proxy = proxy.with_capture(capture);
+        }
+        let handle = proxy.handle();
+        let mut producer = PushSocket::new(&places.transports, config());
+        producer.connect(&jobs).unwrap();
+        for number in 0..500u32 {
+            producer.send(&[&number.to_be_bytes()[..], &[0; 300]].concat()).await.unwrap();
+        }
+        let mut worker = PullSocket::new(&places.transports, small());
+        worker.connect(&work).unwrap();
+        // Until the worker, who receives nothing, has all that there is room for.
+        assert!(tokio::time::timeout(Duration::from_millis(200), proxy.run()).await.is_err());
+        let statistics = handle.statistics();
+        let (received, sent) = (statistics.frontend.received.messages, statistics.backend.sent.messages);
+        assert!((10..500).contains(&received), "{received}");
+        assert!(captures || sent < received, "some are in hand: {sent} of {received}");
+        let closing = async {
+            if drops {
+                drop(proxy);
+            } else {
+                proxy.close().await;
+            }
+        };
+        let working = async {
+            for number in 0..u32::try_from(received).unwrap() {
+                assert_eq!(worker.recv().await[0][..4], number.to_be_bytes());
+            }
+        };
+        within(async { tokio::join!(closing, working) }).await;
+        let statistics = handle.statistics();
+        assert_eq!(statistics.backend.sent, statistics.frontend.received);
+        assert!(worker.try_recv().is_none());
+        for number in 0..if captures { u32::try_from(received).unwrap() } else { 0 } {
+            assert_eq!(within(listener.recv()).await[0][..4], number.to_be_bytes());
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_cannot_hand_over_to_anyone_is_counted_as_dropped() {
+    let places = Places::new();
+    let frontend = PullSocket::new(&places.transports, config());
+    let backend =
+        PushSocket::new(&places.transports, config().with_send_mark(HighWaterMark::new(1, 1 << 20)));
+    let jobs = frontend.bind("inproc://jobs").await.unwrap();
+    let work = backend.bind("inproc://work").await.unwrap();
+    let mut events = backend.events();
+    let mut proxy = proxy(frontend, backend);
+    let handle = proxy.handle();
+    let worker = PullSocket::new(&places.transports, config().with_receive_mark(HighWaterMark::new(1, 1000)));
+    worker.connect(&work).unwrap();
+    connected(&mut events, 1).await;
+    let mut producer = PushSocket::new(&places.transports, config());
+    producer.connect(&jobs).unwrap();
+    for _ in 0..800 {
+        producer.send(&[0; 300]).await.unwrap();
+    }
+    assert!(tokio::time::timeout(Duration::from_millis(200), proxy.run()).await.is_err());
+    drop(worker);
+    event(&mut events, |event| matches!(event, SocketEvent::Disconnected { .. }).then_some(())).await;
+    within(proxy.close()).await;
+    let statistics = handle.statistics();
+    let (received, sent) = (statistics.frontend.received.messages, statistics.backend.sent.messages);
+    assert!(sent < received, "{sent} of {received}");
+    assert_eq!(statistics.backend.dropped.messages, received - sent);
+}
+
 #[tokio::test]
 async fn a_client_that_takes_no_answers_holds_up_nobody_and_what_it_misses_is_counted() {
     let places = Places::new();

@@ -152,8 +152,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// See [`SendError`]; none was sent when the connection is of no more use, and those before the message that cannot
-    /// be encoded were.
+    /// See [`SendError`]; none was sent then. At a message that cannot be encoded it stops, and gives the error when that is the
+    /// first one.
     pub fn try_send_each<'m>(
         &self,
         messages: impl Iterator<Item = MessageRef<'m>>,
@@ -165,11 +165,11 @@ impl Sender {
             if queue.is_full() {
                 break;
             }
-            if let Err(error) = queue.encode(message) {
-                self.shared.see_to_writing(&mut queue);
-                return Err(error);
+            match queue.encode(message) {
+                Ok(()) => sent += 1,
+                Err(error) if sent == 0 => return Err(error),
+                Err(_) => break,
             }
-            sent += 1;
         }
         self.shared.see_to_writing(&mut queue);
         Ok(sent)

@@ -150,6 +150,17 @@ impl WaitQueue {
         Offer::Taken
     }
 
+    /// Adds a message without regard to the mark; false when nothing is put in here any more.
+    fn put(&self, message: MessageRef<'_>) -> bool {
+        let mut state = self.lock();
+        if state.moved {
+            return false;
+        }
+        state.bytes += message.byte_count();
+        state.messages.push_back(message.to_message());
+        true
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Held for single operations of the queue only.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -263,11 +274,23 @@ impl Outgoing {
             return Ok(0);
         }
         for (i, message) in messages.iter().enumerate() {
-            if self.try_send(message.into())?.is_none() {
-                return Ok(i);
+            match self.try_send(message.into()) {
+                Ok(Some(_)) => {}
+                Err(error) if i == 0 => return Err(error),
+                Ok(None) | Err(_) => return Ok(i),
             }
         }
         Ok(messages.len())
+    }
+
+    /// Sends to some peer without regard to the marks, for what must not wait; false when there is no peer and no endpoint to
+    /// wait for one.
+    pub(crate) fn send_now(&mut self, message: MessageRef<'_>) -> bool {
+        self.refresh();
+        self.pipes.iter().any(|pipe| match pipe {
+            Pipe::Open(peer) => peer.sender().send_now(message).is_ok(),
+            Pipe::Waiting(queue) => queue.put(message),
+        })
     }
 
     /// Sends all messages, in turns; waits for room.

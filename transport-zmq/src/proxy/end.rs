@@ -1,11 +1,13 @@
 //! A socket as the end of a proxy.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use transport_core::{Message, MessageRef};
 
+use super::handle::Counters;
 use crate::engine::{Incoming, Outgoing, Owner, Room};
 use crate::publishing::Publisher;
 use crate::sockets::{Routes, Topics, behind_sender};
@@ -71,32 +73,92 @@ impl ProxyEnd {
         room.poll(&hub.group, cx, || outlet.has_room().then_some(()))
     }
 
-    /// The next message; never one where the pattern does not receive.
-    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
-        match &mut self.inlet {
-            Inlet::None => Poll::Pending,
-            Inlet::Plain(incoming) => incoming.poll_recv(cx),
-            Inlet::Routed(incoming) => {
-                let message = ready!(incoming.poll_recv(cx));
-                Poll::Ready(behind_sender(message, &incoming.sender_of_last()))
-            }
-            Inlet::Subscribed(incoming, topics) => loop {
-                let message = ready!(incoming.poll_recv(cx));
-                if topics.matches(&message[0]) {
-                    return Poll::Ready(message);
-                }
-            },
+    /// Up to `max` messages that have arrived, at least one and few after so many bytes; never any where the pattern does not
+    /// receive.
+    pub(super) fn poll_recv_many(
+        &mut self,
+        messages: &mut VecDeque<Message>,
+        (max, max_bytes): (usize, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let first = ready!(self.inlet.poll_recv(cx));
+        let mut bytes = first.byte_count();
+        messages.push_back(first);
+        while messages.len() < max
+            && bytes < max_bytes
+            && let Some(message) = self.inlet.try_recv()
+        {
+            bytes += message.byte_count();
+            messages.push_back(message);
         }
+        Poll::Ready(())
     }
 
-    /// Sends a message, when there is room.
+    /// Sends messages from the front, as many as there is room for and at least one; tells how many, and `counters` what became
+    /// of each.
+    pub(super) fn poll_send_many(
+        &mut self,
+        messages: &[Message],
+        counters: &Counters,
+        cx: &mut Context<'_>,
+    ) -> Poll<usize> {
+        let ProxyEnd { hub, outlet, room, .. } = self;
+        room.poll(&hub.group, cx, || outlet.try_send_many(messages, counters))
+    }
+
+    /// As `poll_send_many` for one message.
     pub(super) fn poll_send(&mut self, message: &Message, cx: &mut Context<'_>) -> Poll<Outcome> {
         let ProxyEnd { hub, outlet, room, .. } = self;
         room.poll(&hub.group, cx, || outlet.try_send(message))
     }
 
-    pub(super) async fn close(self) {
+    /// Sends without regard to high-water marks.
+    pub(super) fn send_now(&mut self, message: &Message) -> Outcome {
+        self.outlet.send_now(message)
+    }
+
+    /// Closes the socket. Cancel-safe: it goes on closing.
+    pub(super) async fn close(&self) {
         self.hub.close().await;
+    }
+}
+
+impl Inlet {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        loop {
+            let message = match self {
+                Inlet::None => return Poll::Pending,
+                Inlet::Plain(incoming) | Inlet::Routed(incoming) | Inlet::Subscribed(incoming, _) => {
+                    ready!(incoming.poll_recv(cx))
+                }
+            };
+            if let Some(message) = self.as_passed_on(message) {
+                return Poll::Ready(message);
+            }
+        }
+    }
+
+    fn try_recv(&mut self) -> Option<Message> {
+        loop {
+            let message = match self {
+                Inlet::None => return None,
+                Inlet::Plain(incoming) | Inlet::Routed(incoming) | Inlet::Subscribed(incoming, _) => {
+                    incoming.try_recv()?
+                }
+            };
+            if let Some(message) = self.as_passed_on(message) {
+                return Some(message);
+            }
+        }
+    }
+
+    /// A message that has just been received, as the other end sends it; `None` when it was not subscribed to.
+    fn as_passed_on(&self, message: Message) -> Option<Message> {
+        match self {
+            Inlet::None | Inlet::Plain(_) => Some(message),
+            Inlet::Routed(incoming) => Some(behind_sender(message, &incoming.sender_of_last())),
+            Inlet::Subscribed(_, topics) => topics.matches(&message[0]).then_some(message),
+        }
     }
 }
 
@@ -126,6 +188,49 @@ impl Outlet {
             Ok(sent) => sent.then_some(Outcome::Sent),
             Err(_) => Some(Outcome::Dropped),
         }
+    }
+}
+
+impl Outlet {
+    /// How many messages were sent or dropped from the front; `None` when there is no room for the first one.
+    fn try_send_many(&mut self, messages: &[Message], counters: &Counters) -> Option<usize> {
+        let sent = match self {
+            Outlet::InTurns(outgoing) => outgoing.try_send_many(messages),
+            Outlet::Published(publisher) => publisher.try_send_many(messages),
+            Outlet::None | Outlet::Routed(_) | Outlet::Upstream(_) => {
+                let mut outcomes =
+                    messages.iter().map_while(|message| Some((message, self.try_send(message)?)));
+                let passed =
+                    outcomes.by_ref().map(|(message, outcome)| counters.passed(message, outcome)).count();
+                return (passed > 0).then_some(passed);
+            }
+        };
+        match sent {
+            Ok(0) => None,
+            Ok(sent) => {
+                messages[..sent].iter().for_each(|message| counters.passed(message, Outcome::Sent));
+                Some(sent)
+            }
+            Err(_) => {
+                counters.passed(&messages[0], Outcome::Dropped);
+                Some(1)
+            }
+        }
+    }
+
+    fn send_now(&mut self, message: &Message) -> Outcome {
+        let sent = match self {
+            Outlet::InTurns(outgoing) => outgoing.send_now(message.into()),
+            Outlet::Published(publisher) => {
+                publisher.send_beyond_marks(message.into());
+                true
+            }
+            // These never wait for room.
+            Outlet::None | Outlet::Routed(_) | Outlet::Upstream(_) => {
+                return self.try_send(message).unwrap_or(Outcome::Dropped);
+            }
+        };
+        if sent { Outcome::Sent } else { Outcome::Dropped }
     }
 }
 

@@ -3,6 +3,7 @@
 mod end;
 mod handle;
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,21 +32,23 @@ pub struct SocketProxy {
     backend: ProxyEnd,
     capture: Option<ProxyEnd>,
     /// Taken from the frontend, and from the backend, and not passed on yet.
-    in_hand: [Option<InHand>; 2],
+    in_hand: [InHand; 2],
     shared: Arc<Shared>,
 }
 
-/// A message for which there was room when it was received, and is none any more.
-#[derive(Debug)]
+/// Messages that were received because there was room for the first one.
+#[derive(Debug, Default)]
 struct InHand {
-    message: Message,
+    messages: VecDeque<Message>,
+    /// Whether the first one has been sent to the capture socket.
     captured: bool,
 }
 
 /// Makes a proxy between two sockets, which keep the endpoints and peers that they have.
 ///
-/// Messages are passed on whole and in order. One is taken from a socket only when the other has room: while nobody behind
-/// it takes messages, those in front of it have to wait, and the proxy keeps no more than the sockets' high-water marks.
+/// Messages are passed on whole and in order. They are taken from a socket only when the other has room for one, up to 100 of
+/// them or 32 KiB at once: while nobody behind it takes messages, those in front of it have to wait, and the proxy keeps no
+/// more than that and the sockets' high-water marks.
 /// A ROUTER is different, since room with one peer is no room with another: it drops what is for a peer that has none or
 /// is not there (RFC 28/REQREP), so that nobody holds up the others, and the [statistics](ProxyHandle::statistics) count
 /// that.
@@ -159,12 +162,15 @@ pub fn proxy(frontend: impl Into<ProxyEnd>, backend: impl Into<ProxyEnd>) -> Soc
         frontend.feeds(&backend) || backend.feeds(&frontend),
         "neither socket of a proxy can send what the other receives"
     );
-    SocketProxy { frontend, backend, capture: None, in_hand: [None, None], shared: Arc::default() }
+    SocketProxy { frontend, backend, capture: None, in_hand: Default::default(), shared: Arc::default() }
 }
 
 /// After so many bytes the proxy lets the connections read and write; a message counts [`MESSAGE`] bytes more.
 const TURN: usize = 32 << 10;
 const MESSAGE: usize = 64;
+
+/// At most so many messages are taken at once, and no more after a turn's bytes.
+const AT_ONCE: usize = 100;
 
 impl SocketProxy {
     /// Sends a copy of every message that is received at either end to a third socket, too.
@@ -218,19 +224,36 @@ impl SocketProxy {
 
     /// Closes all sockets of the proxy: sends what is queued, for as long as each lingers, and waits for that.
     ///
-    /// Messages that have not been passed on yet are lost.
+    /// What the proxy has taken from one socket is queued at the other then, beyond its high-water mark if need be. What waits
+    /// in a socket and was not taken is lost with that. Dropping the proxy does the same, in the background.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe: the sockets go on closing in the background.
-    pub async fn close(self) {
-        let SocketProxy { frontend, backend, capture, .. } = self;
+    pub async fn close(mut self) {
+        self.hand_over();
         let capture = async {
-            if let Some(capture) = capture {
+            if let Some(capture) = &self.capture {
                 capture.close().await;
             }
         };
-        tokio::join!(frontend.close(), backend.close(), capture);
+        tokio::join!(self.frontend.close(), self.backend.close(), capture);
+    }
+
+    /// Passes on what is in hand, whether or not there is room.
+    fn hand_over(&mut self) {
+        let SocketProxy { frontend, backend, capture, in_hand: [forth, back], shared } = self;
+        for (in_hand, to, counters) in [(forth, backend, &shared.backend), (back, frontend, &shared.frontend)]
+        {
+            for message in std::mem::take(&mut in_hand.messages) {
+                if let Some(capture) = capture
+                    && !std::mem::take(&mut in_hand.captured)
+                {
+                    let _dropped = capture.send_now(&message);
+                }
+                counters.passed(&message, to.send_now(&message));
+            }
+        }
     }
 
     /// Passes messages on, both ways in turns, until that is enough for now.
@@ -248,7 +271,7 @@ impl SocketProxy {
             }
             for way in ways {
                 if let Poll::Ready(bytes) = way {
-                    passed += bytes + MESSAGE;
+                    passed += bytes;
                 }
             }
         }
@@ -256,31 +279,40 @@ impl SocketProxy {
     }
 }
 
-/// Passes one message on, and tells how many bytes it has.
+impl Drop for SocketProxy {
+    fn drop(&mut self) {
+        self.hand_over();
+    }
+}
+
+/// Passes messages on, and tells how many bytes that were.
 fn poll_pass(
     [from, to]: [&mut ProxyEnd; 2],
     mut capture: Option<&mut ProxyEnd>,
-    in_hand: &mut Option<InHand>,
+    in_hand: &mut InHand,
     [from_counters, to_counters]: [&Counters; 2],
     cx: &mut Context<'_>,
 ) -> Poll<usize> {
-    if in_hand.is_none() {
+    let InHand { messages, captured } = in_hand;
+    if messages.is_empty() {
         ready!(to.poll_room(cx));
         if let Some(capture) = &mut capture {
             ready!(capture.poll_room(cx));
         }
-        let message = ready!(from.poll_recv(cx));
-        from_counters.received(&message);
-        *in_hand = Some(InHand { message, captured: false });
+        // A capture socket gets them one by one.
+        let at_once = if capture.is_some() { 1 } else { AT_ONCE };
+        ready!(from.poll_recv_many(messages, (at_once, TURN), cx));
+        messages.iter().for_each(|message| from_counters.received(message));
     }
-    let Some(InHand { message, captured }) = in_hand else { return Poll::Pending };
-    if let Some(capture) = capture.filter(|_| !*captured) {
-        let _dropped = ready!(capture.poll_send(message, cx));
+    let messages_in_hand = messages.make_contiguous();
+    if let Some(capture) = capture
+        && !*captured
+        && let Some(first) = messages_in_hand.first()
+    {
+        let _dropped = ready!(capture.poll_send(first, cx));
         *captured = true;
     }
-    let sent = ready!(to.poll_send(message, cx));
-    to_counters.passed(message, sent);
-    let bytes = message.byte_count();
-    *in_hand = None;
-    Poll::Ready(bytes)
+    let passed = ready!(to.poll_send_many(messages_in_hand, to_counters, cx));
+    *captured = false;
+    Poll::Ready(messages.drain(..passed).map(|message| message.byte_count() + MESSAGE).sum())
 }

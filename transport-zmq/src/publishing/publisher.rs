@@ -88,14 +88,14 @@ impl Publisher {
                 }
                 sent += 1;
             } else {
-                sent += self.send_run(&messages[sent..])?;
+                sent += self.send_run(&messages[sent..]);
             }
         }
         Ok(sent)
     }
 
     /// Sends the messages at the front that go to the same subscribers, and tells how many.
-    fn send_run(&mut self, messages: &[Message]) -> Result<usize, SendError> {
+    fn send_run(&mut self, messages: &[Message]) -> usize {
         let Publisher { hub, subscribers, scratch, unwritten, .. } = self;
         let mut subscribers = subscribers.lock();
         *unwritten += cost((&messages[0]).into());
@@ -105,16 +105,14 @@ impl Publisher {
             fits
         });
         let mut broadcast = BroadcastMany::new(&messages[..run], scratch);
-        let mut unencodable = None;
         subscribers.visit(topic_of((&messages[0]).into()), |subscriber| {
             match subscriber.peer.sender().try_broadcast_many(&mut broadcast) {
                 Ok(sent) => drop_for(hub, subscriber, run - sent),
-                Err(SendError::Unencodable(error)) => unencodable = Some(error),
-                // The peer's task finds out too and takes it out.
+                // The peer's task finds out too and takes it out. (ZMTP has every message; only a seal can be used up.)
                 Err(_) => subscriber.peer.cut(),
             }
         });
-        unencodable.map_or(Ok(run), |error| Err(error.into()))
+        run
     }
 
     /// False when someone who has subscribed has no room and is waited for.
@@ -171,6 +169,14 @@ impl Publisher {
             }
         });
         unencodable.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Sends without regard to the marks, for what must not wait and must not be dropped.
+    pub(crate) fn send_beyond_marks(&mut self, message: MessageRef<'_>) {
+        self.subscribers.lock().visit(topic_of(message), |subscriber| {
+            // The peer's task finds out too and takes it out.
+            let _gone = subscriber.peer.sender().send_now(message);
+        });
     }
 
     pub(crate) fn subscribers(&self) -> usize {

@@ -257,7 +257,7 @@ macro_rules! sending {
             ///
             /// # Errors
             ///
-            /// As [`send`](Self::send); messages before the one that cannot be sent were.
+            /// As [`send`](Self::send), when the first one cannot be sent; at a later one it stops.
             pub fn try_send_many(
                 &mut self,
                 messages: &[transport_core::Message],
