@@ -44,6 +44,7 @@ const TLS: &[(&str, Wire)] = &[("tls", Wire::Tcp)];
 const SIZES: &[usize] = &[64, 1024, 65536];
 const SOCKETS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("ipc", Wire::Unix)];
 const NO_SIZE: &[usize] = &[0];
+const REQUESTS: Pattern = Pattern::ReqRep { spin: false };
 
 const FAMILIES: &[Family] = &[
     Family {
@@ -244,6 +245,29 @@ const FAMILIES: &[Family] = &[
             ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::ReqRep { spin: false }, job)),
             ("raw", raw::rtt),
             ("ours-spin", |job| patterns::run(&ours::ENDS, Pattern::ReqRep { spin: true }, job)),
+        ],
+    },
+    Family {
+        kind: "zmq/proxy",
+        unit: "messages/s",
+        wires: SOCKETS,
+        sizes: SIZES,
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run_through(ours::PROXY, &ours::ENDS, Pattern::PushPull, job)),
+            ("libzmq", |job| patterns::run_through(libzmq::PROXY, &ours::ENDS, Pattern::PushPull, job)),
+        ],
+    },
+    Family {
+        kind: "zmq/proxy-reqrep",
+        unit: "us p50",
+        wires: SOCKETS,
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run_through(ours::PROXY, &ours::ENDS, REQUESTS, job)),
+            ("libzmq", |job| patterns::run_through(libzmq::PROXY, &ours::ENDS, REQUESTS, job)),
+            ("zeromq", |job| patterns::run_through(zeromq::PROXY, &ours::ENDS, REQUESTS, job)),
         ],
     },
     Family {

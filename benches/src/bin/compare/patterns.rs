@@ -74,7 +74,7 @@ pub(crate) struct Place {
 pub(crate) struct Part {
     pub(crate) pattern: Pattern,
     pub(crate) folder: PathBuf,
-    /// The sender's, if it has bound already.
+    /// The sender's, if it has bound already; to a proxy, the receiver's.
     pub(crate) place: Option<Place>,
 }
 
@@ -85,7 +85,15 @@ pub(crate) const GREETING: &[u8] = &[0];
 
 /// Messages one way, or round trips.
 pub(crate) fn run(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
-    let mut running = Running::start(ends, pattern, job)?;
+    complete(Running::start(ends, None, pattern, job)?, pattern)
+}
+
+/// The same through a proxy, whose process has a core to itself while the two ends share the other.
+pub(crate) fn run_through(proxy: Role, ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
+    complete(Running::start(ends, Some(proxy), pattern, job)?, pattern)
+}
+
+fn complete(mut running: Running, pattern: Pattern) -> Result<Outcome> {
     if pattern.is_round_trips() {
         let trips: Vec<u64> = running.sender.hear()?;
         return Ok(Outcome::Trips(trips.into_iter().map(Duration::from_nanos).collect()));
@@ -97,7 +105,7 @@ pub(crate) fn run(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
 
 /// The sender's time on its core, in nanoseconds a message.
 pub(crate) fn sender_cpu(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
-    let mut running = Running::start(ends, pattern, job)?;
+    let mut running = Running::start(ends, None, pattern, job)?;
     let before = process::cpu_nanoseconds(running.sender.id())?;
     running.begin()?;
     let (_, received) = running.finish()?;
@@ -107,7 +115,7 @@ pub(crate) fn sender_cpu(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Out
 
 /// The receiver's memory for each of the sending sockets, in bytes, when all are connected and have sent one message.
 pub(crate) fn receiver_memory(ends: &Ends, senders: usize, job: &Job) -> Result<Outcome> {
-    let mut running = Running::start(ends, Pattern::DealerRouter(senders), job)?;
+    let mut running = Running::start(ends, None, Pattern::DealerRouter(senders), job)?;
     thread::sleep(SETTLE);
     let amount = process::memory(running.receiver.id())?.saturating_sub(running.memory);
     running.begin()?;
@@ -122,25 +130,34 @@ const SETTLE: Duration = Duration::from_millis(300);
 struct Running {
     sender: Child,
     receiver: Child,
+    _proxy: Option<Child>,
     /// The receiver's memory before it had a peer.
     memory: u64,
     _folder: TempDir,
 }
 
 impl Running {
-    fn start(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Running> {
+    fn start(ends: &Ends, proxy: Option<Role>, pattern: Pattern, job: &Job) -> Result<Running> {
         let folder = sockets::folder()?;
         let mut part = Part { pattern, folder: folder.path().to_owned(), place: None };
         let mut sender = Child::start(ends.sender, job, Some(pin::SENDER))?;
-        let mut receiver = Child::start(ends.receiver, job, Some(pin::RECEIVER))?;
+        let receivers_core = if proxy.is_some() { pin::SENDER } else { pin::RECEIVER };
+        let mut receiver = Child::start(ends.receiver, job, Some(receivers_core))?;
         part.place = sender.ask(&part)?;
-        let place: Option<Place> = receiver.ask(&part)?;
+        let mut place: Option<Place> = receiver.ask(&part)?;
+        let mut between = None;
+        if let Some(role) = proxy {
+            let mut proxy = Child::start(role, job, Some(pin::RECEIVER))?;
+            part.place = place;
+            place = proxy.ask(&part)?;
+            between = Some(proxy);
+        }
         let memory = process::memory(receiver.id())?;
         sender.tell(&place)?;
         if !pattern.is_round_trips() {
             sender.hear::<()>()?;
         }
-        Ok(Running { sender, receiver, memory, _folder: folder })
+        Ok(Running { sender, receiver, _proxy: between, memory, _folder: folder })
     }
 
     /// Lets the sender begin.
@@ -176,6 +193,14 @@ impl Part {
         }
     }
 
+    /// Where a proxy binds, and where it connects to.
+    pub(crate) fn proxys_addresses(&self, wire: Wire, tcp: &str) -> Result<[String; 2]> {
+        Ok(match wire {
+            Wire::Tcp => [tcp.to_owned(), self.place()?.address.clone()],
+            Wire::Unix => [format!("ipc://{}", self.folder.join("proxy").display()), self.address(wire, tcp)],
+        })
+    }
+
     /// How many sockets receive.
     pub(crate) fn receivers(&self) -> usize {
         if let Pattern::PubSub(count) = self.pattern { count } else { 1 }
@@ -191,7 +216,7 @@ impl Part {
         matches!(self.pattern, Pattern::PubSub(_))
     }
 
-    /// The sender's place, which a subscriber needs.
+    /// The place that a subscriber or a proxy connects to.
     pub(crate) fn place(&self) -> Result<&Place> {
         Ok(self.place.as_ref().ok_or("the sender has not bound")?)
     }

@@ -29,4 +29,7 @@ pub(crate) const ROLES: &[Role] = &[
     libzmq::ENDS.receiver,
     zeromq::ENDS.sender,
     zeromq::ENDS.receiver,
+    ours::PROXY,
+    libzmq::PROXY,
+    zeromq::PROXY,
 ];

@@ -13,7 +13,7 @@ use ::zmq::{Context, DONTWAIT, Error, Message, PULL, PUSH, Socket, SocketType};
 use crate::job::{Job, Outcome, Result, Wire, check_length, payload};
 use crate::{pair, sockets};
 
-pub(crate) use patterns::ENDS;
+pub(crate) use patterns::{ENDS, PROXY};
 
 /// Messages one way.
 pub(crate) fn throughput(job: &Job) -> Result<Outcome> {

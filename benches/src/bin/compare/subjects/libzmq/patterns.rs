@@ -10,13 +10,32 @@ use ::zmq::{
 use super::high_water_mark;
 use crate::job::{Job, Result, payload};
 use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, now, ready};
-use crate::process::Parent;
+use crate::process::{Parent, Role};
 
 /// The processes.
 pub(crate) const ENDS: Ends =
     Ends { sender: ("libzmq-sender", send), receiver: ("libzmq-receiver", receive) };
 
+/// A proxy between the ends of any subject.
+pub(crate) const PROXY: Role = ("libzmq-proxy", pass_on);
+
 const ANY_PORT: &str = "tcp://127.0.0.1:*";
+
+fn pass_on(job: &Job, parent: &mut Parent) -> Result<()> {
+    let part: Part = parent.hear()?;
+    let (front, back) = if part.pattern.is_round_trips() {
+        (::zmq::ROUTER, ::zmq::DEALER)
+    } else {
+        (::zmq::PULL, ::zmq::PUSH)
+    };
+    let (frontend, backend) = (socket(front, &part, job)?, socket(back, &part, job)?);
+    let [front, back] = part.proxys_addresses(job.wire, ANY_PORT)?;
+    backend.connect(&back)?;
+    frontend.bind(&front)?;
+    let address = frontend.get_last_endpoint()?.map_err(|_| "libzmq answered an address that is no text")?;
+    parent.tell(&Some(Place { address, key: None }))?;
+    Ok(::zmq::proxy(&frontend, &backend)?)
+}
 
 fn send(job: &Job, parent: &mut Parent) -> Result<()> {
     let part: Part = parent.hear()?;

@@ -22,7 +22,7 @@ pub(crate) use calls::{call_rtt, call_rtt_shared, calls, calls_shared};
 pub(crate) use flow::{senders16, throughput, throughput_tls};
 pub(crate) use idle::{CLIENTS, SERVER, idle_null, idle_scram, idle_tls};
 pub(crate) use login::{handshakes_tls, login_null, login_scram, resumptions_tls};
-pub(crate) use patterns::{ENDS, ENDS_SINGLE};
+pub(crate) use patterns::{ENDS, ENDS_SINGLE, PROXY};
 pub(crate) use trips::{rtt, rtt_spin, rtt_tls};
 
 const PEER_GONE: &str = "the peer is gone";

@@ -10,12 +10,12 @@ use transport::{Message, Policy};
 use transport_zmq::curve::{CurveClient, CurvePublicKey, CurveSecretKey, CurveServer};
 use transport_zmq::{
     DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket,
-    Security, SocketConfig, SubSocket,
+    Security, SocketConfig, SubSocket, proxy,
 };
 
 use crate::job::{Job, Result, check_length, payload};
 use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, now, ready};
-use crate::process::{Parent, allow_many_files};
+use crate::process::{Parent, Role, allow_many_files};
 use crate::subjects::runtime::block_on;
 
 /// The processes: they send slices of messages, and are lent what has arrived, where the pattern has that.
@@ -29,6 +29,9 @@ pub(crate) const ENDS_SINGLE: Ends = Ends {
     sender: ("ours-single-sender", |job, parent| send(job, parent, 1)),
     receiver: ("ours-single-receiver", |job, parent| receive(job, parent, Way::OneByOne)),
 };
+
+/// A proxy between the ends of any subject.
+pub(crate) const PROXY: Role = ("ours-proxy", pass_on);
 
 /// How messages are received.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,6 +102,28 @@ fn send(job: &Job, parent: &mut Parent, at_once: usize) -> Result<()> {
                 ask(socket, job, parent).await
             }
         }
+    })
+}
+
+fn pass_on(job: &Job, parent: &mut Parent) -> Result<()> {
+    let part: Part = parent.hear()?;
+    let [front, back] = part.proxys_addresses(job.wire, ANY_PORT)?;
+    let transports = transport::transports();
+    block_on(async {
+        let (address, mut proxy) = if part.pattern.is_round_trips() {
+            let frontend = RouterSocket::new(&transports, config());
+            let backend = DealerSocket::new(&transports, config());
+            backend.connect(&back)?;
+            (frontend.bind(&front).await?, proxy(frontend, backend))
+        } else {
+            let frontend = PullSocket::new(&transports, config());
+            let backend = PushSocket::new(&transports, config());
+            backend.connect(&back)?;
+            (frontend.bind(&front).await?, proxy(frontend, backend))
+        };
+        parent.tell(&Some(Place { address: address.to_string(), key: None }))?;
+        proxy.run().await;
+        Ok(())
     })
 }
 

@@ -14,7 +14,7 @@ use super::runtime::block_on;
 use crate::job::{Job, Outcome, Result, Wire, check_length, payload};
 use crate::{pair, sockets};
 
-pub(crate) use patterns::ENDS;
+pub(crate) use patterns::{ENDS, PROXY};
 
 const SENDER_GONE: &str = "the sender is gone";
 

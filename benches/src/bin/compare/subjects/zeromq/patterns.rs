@@ -15,14 +15,29 @@ use tokio::net::UnixStream;
 use super::length;
 use crate::job::{Job, Result, check_length, payload};
 use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, now, ready};
-use crate::process::Parent;
+use crate::process::{Parent, Role};
 use crate::subjects::runtime::block_on;
 
 /// The processes.
 pub(crate) const ENDS: Ends =
     Ends { sender: ("zeromq-sender", send), receiver: ("zeromq-receiver", receive) };
 
+/// A proxy between the ends of any subject, for requests: between PULL and PUSH it has none.
+pub(crate) const PROXY: Role = ("zeromq-proxy", pass_on);
+
 const ANY_PORT: &str = "tcp://127.0.0.1:0";
+
+fn pass_on(job: &Job, parent: &mut Parent) -> Result<()> {
+    let part: Part = parent.hear()?;
+    let [front, back] = part.proxys_addresses(job.wire, ANY_PORT)?;
+    block_on(async {
+        let (mut frontend, mut backend) = (RouterSocket::new(), DealerSocket::new());
+        backend.connect(&back).await?;
+        let address = frontend.bind(&front).await?.to_string();
+        parent.tell(&Some(Place { address, key: None }))?;
+        Ok(::zeromq::proxy(frontend, backend, None).await?)
+    })
+}
 
 fn send(job: &Job, parent: &mut Parent) -> Result<()> {
     let part: Part = parent.hear()?;
