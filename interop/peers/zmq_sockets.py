@@ -45,7 +45,8 @@ def to_text(data):
 
 def options(kind, routing_id=None, subscribe=(), send_mark=None, receive_mark=None, heartbeat=None, linger=0,
             handover=False, mandatory=True, immediate=False, correlate=False, relaxed=False, verbose=False,
-            security=None, wire=None, largest=None, dead_after=PATIENCE):
+            verboser=False, no_drop=False, inverted=False, welcome=None, manual=False, security=None, wire=None, largest=None,
+            dead_after=PATIENCE):
     """The options of libzmq for these settings."""
     yield zmq.LINGER, linger
     yield zmq.RCVTIMEO, PATIENCE
@@ -75,6 +76,16 @@ def options(kind, routing_id=None, subscribe=(), send_mark=None, receive_mark=No
         yield zmq.REQ_RELAXED, 1
     if kind == "XPUB" and verbose:
         yield zmq.XPUB_VERBOSE, 1
+    if kind == "XPUB" and verboser:
+        yield zmq.XPUB_VERBOSER, 1
+    if kind == "XPUB" and manual:
+        yield zmq.XPUB_MANUAL, 1
+    if kind in ("PUB", "XPUB") and no_drop:
+        yield zmq.XPUB_NODROP, 1
+    if kind in ("PUB", "XPUB") and welcome is not None:
+        yield zmq.XPUB_WELCOME_MSG, to_bytes(welcome)
+    if inverted:
+        yield zmq.INVERT_MATCHING, 1
     yield from secure(**(security or {}))
 
 
@@ -232,14 +243,22 @@ def fill(name, front, size, most):
     """Sends numbers as long as that works without waiting, and tells how many that was."""
     front = [to_bytes(part) for part in front]
     for number in range(most):
-        try:
-            sockets[name].send_multipart([*front, numbered(number, size)], flags=zmq.DONTWAIT)
-        except zmq.Again:
-            # The kernel may take some more in a moment.
-            if not sockets[name].poll(200, zmq.POLLOUT):
+        # The kernel may take some more in a moment. (A publisher cannot be polled for that.)
+        tries = 20
+        while not sent_at_once(sockets[name], [*front, numbered(number, size)]):
+            tries -= 1
+            if tries == 0:
                 return {"count": number}
-            sockets[name].send_multipart([*front, numbered(number, size)])
+            time.sleep(0.01)
     return {"count": most}
+
+
+def sent_at_once(socket, parts):
+    try:
+        socket.send_multipart(parts, flags=zmq.DONTWAIT)
+    except zmq.Again:
+        return False
+    return True
 
 
 def exchange_numbers(name, front, count, ahead=1):

@@ -48,6 +48,17 @@ macro_rules! each {
     };
 }
 
+/// A publisher of either type with its settings.
+macro_rules! publisher {
+    ($socket:expr, $settings:expr) => {{
+        let socket = $socket.with_drop(!$settings.no_drop).with_inverted($settings.inverted);
+        match &$settings.welcome {
+            Some(welcome) => socket.with_welcome(to_bytes(welcome)),
+            None => socket,
+        }
+    }};
+}
+
 impl OurSocket {
     /// The events of the socket: of the first call, from the start.
     pub fn events(&self) -> SocketEvents {
@@ -86,15 +97,16 @@ impl AnySocket for OurSocket {
                 let handover = if settings.handover { Handover::DangerToAnyone } else { Handover::default() };
                 OurSocket::Router(router.with_handover(handover))
             }
-            "PUB" => OurSocket::Pub(PubSocket::new(&transports, config)),
+            "PUB" => OurSocket::Pub(publisher!(PubSocket::new(&transports, config), settings)),
             "SUB" => {
-                let mut sub = SubSocket::new(&transports, config);
+                let mut sub = SubSocket::new(&transports, config).with_inverted(settings.inverted);
                 settings.subscribe.iter().for_each(|topic| sub.subscribe(to_bytes(topic)));
                 OurSocket::Sub(sub)
             }
             "XPUB" => {
-                let xpub = XPubSocket::new(&transports, config);
-                OurSocket::XPub(if settings.verbose { xpub.verbose() } else { xpub })
+                let xpub = publisher!(XPubSocket::new(&transports, config), settings);
+                let xpub = if settings.verbose { xpub.verbose() } else { xpub };
+                OurSocket::XPub(if settings.verboser { xpub.verboser() } else { xpub })
             }
             "XSUB" => OurSocket::XSub(XSubSocket::new(&transports, config)),
             "PUSH" => OurSocket::Push(PushSocket::new(&transports, config)),
@@ -142,6 +154,8 @@ impl AnySocket for OurSocket {
             OurSocket::Dealer(socket) => socket.try_send(message).map_err(said)?,
             OurSocket::Push(socket) => socket.try_send(message).map_err(said)?,
             OurSocket::Pair(socket) => socket.try_send(message).map_err(said)?,
+            OurSocket::Pub(socket) => socket.try_send(message).map_err(said)?,
+            OurSocket::XPub(socket) => socket.try_send(message).map_err(said)?,
             OurSocket::Router(socket) => {
                 // Sending is cancel-safe: it is asked once.
                 let sending = socket.send_routed(message.clone());

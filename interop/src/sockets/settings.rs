@@ -38,6 +38,13 @@ pub struct Settings {
     pub correlate: bool,
     pub relaxed: bool,
     pub verbose: bool,
+    pub verboser: bool,
+    /// A publisher waits for who has no room.
+    pub no_drop: bool,
+    /// Publishers send what was not subscribed to, and subscribers want that.
+    pub inverted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub welcome: Option<String>,
     /// The largest message; libzmq has no limit unless one is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest: Option<usize>,

@@ -43,6 +43,8 @@ mod messages;
 mod pair;
 mod pairs;
 mod proxies;
+mod proxies_steered;
+mod publishers;
 mod requests;
 mod routing;
 mod set_up;
