@@ -291,6 +291,7 @@ const FAMILIES: &[Family] = &[
         subjects: &[
             ("ours", |job| patterns::sender_cpu(&ours::ENDS, Pattern::PubSub(1), job)),
             ("libzmq", |job| patterns::sender_cpu(&libzmq::ENDS, Pattern::PubSub(1), job)),
+            ("ours-single", |job| patterns::sender_cpu(&ours::ENDS_SINGLE, Pattern::PubSub(1), job)),
         ],
     },
     Family {
@@ -302,6 +303,7 @@ const FAMILIES: &[Family] = &[
         subjects: &[
             ("ours", |job| patterns::sender_cpu(&ours::ENDS, Pattern::PubSub(100), job)),
             ("libzmq", |job| patterns::sender_cpu(&libzmq::ENDS, Pattern::PubSub(100), job)),
+            ("ours-single", |job| patterns::sender_cpu(&ours::ENDS_SINGLE, Pattern::PubSub(100), job)),
         ],
     },
     Family {

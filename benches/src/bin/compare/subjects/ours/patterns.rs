@@ -242,7 +242,7 @@ fn receive(job: &Job, parent: &mut Parent, way: Way) -> Result<()> {
             Pattern::PubSub(count) => {
                 let place = part.place()?;
                 let sockets: Vec<_> = (0..count).map(|_| SubSocket::new(&transports, config())).collect();
-                subscribe(sockets, place, arrivals, parent).await
+                subscribe(sockets, place, arrivals, parent, way).await
             }
         }
     })
@@ -253,6 +253,7 @@ async fn subscribe(
     place: &Place,
     arrivals: Arrivals,
     parent: &mut Parent,
+    way: Way,
 ) -> Result<()> {
     let arrivals = Arc::new(Mutex::new(arrivals));
     let mut tasks = Vec::new();
@@ -263,7 +264,12 @@ async fn subscribe(
         tasks.push(tokio::spawn(async move {
             let mut lengths = Vec::new();
             loop {
-                socket.recv_each(|message, _| lengths.push(message.byte_count())).await;
+                match way {
+                    Way::Lent => {
+                        socket.recv_each(|message, _| lengths.push(message.byte_count())).await;
+                    }
+                    Way::OneByOne => lengths.push(socket.recv().await.byte_count()),
+                }
                 let mut arrivals = arrivals.lock().unwrap_or_else(PoisonError::into_inner);
                 lengths.drain(..).try_for_each(|length| arrivals.arrived(receiver, length))?;
                 if arrivals.is_complete(receiver) {
