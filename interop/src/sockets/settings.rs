@@ -30,6 +30,9 @@ pub struct Settings {
     /// How long silence lasts before a peer counts as dead, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_after: Option<u64>,
+    /// How long a handshake may take, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake: Option<u64>,
     /// In milliseconds.
     pub linger: u64,
     pub handover: bool,
@@ -131,7 +134,8 @@ impl Settings {
             limits = limits.with_message(bytes);
         }
         // A busy machine may take its time over what usually takes a moment.
-        limits = limits.with_handshake_time(PATIENCE).with_pending_handshakes(4096);
+        let handshake = self.handshake.map_or(PATIENCE, Duration::from_millis);
+        limits = limits.with_handshake_time(handshake).with_pending_handshakes(4096);
         let soon = config.reconnect.clone().with_first(SOON).with_longest(5 * SOON);
         Ok(config
             .with_limits(limits)

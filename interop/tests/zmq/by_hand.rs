@@ -1,43 +1,12 @@
-//! Peers written byte by byte: what no library sends any more, or none is sure to send.
+//! Peers written byte by byte that connect: what no library sends any more, or none is sure to send.
 
 use interop::{Settings, Sockets};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
 use transport::RecvError;
 use transport::core::framing::FramingError;
 use transport_zmq::{Disconnected, SocketEvent};
 
-use crate::set_up::{event, within};
-
-/// Every type of ours, and one that fits it.
-const TYPES: [(&str, &str); 11] = [
-    ("REQ", "REP"),
-    ("REP", "REQ"),
-    ("DEALER", "ROUTER"),
-    ("ROUTER", "DEALER"),
-    ("PUB", "SUB"),
-    ("SUB", "PUB"),
-    ("XPUB", "SUB"),
-    ("XSUB", "PUB"),
-    ("PUSH", "PULL"),
-    ("PULL", "PUSH"),
-    ("PAIR", "PAIR"),
-];
-
-/// The first bytes of older versions, and what our events call them.
-fn older() -> [(Vec<u8>, &'static str); 5] {
-    let signature = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f];
-    [
-        // ZMTP 2.0 (libzmq 3): revision 1, a socket type, and a frame with the identity.
-        ([&signature[..], &[1, 8, 0, 0]].concat(), "it announced ZMTP 2.0 (libzmq 3 or older)"),
-        ([&signature[..], &[0, 8, 0, 0]].concat(), "it announced ZMTP 1.0 (libzmq 3 or older)"),
-        // RFC 37 calls this 2.0 too.
-        ([&signature[..], &[2, 8, 0, 0]].concat(), "it announced ZMTP 2.0 (libzmq 3 or older)"),
-        // ZMTP 1.0 (libzmq 2): the frame with the identity comes first, here an empty one, and one with a long length.
-        (vec![1, 0], "its first byte is 01, not ff"),
-        (vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0], "it sent a ZMTP 1.0 greeting (libzmq 2)"),
-    ]
-}
+use crate::raw::{OLDER, PIECES, Raw, TYPES, command, frame, greeting, property, ready, unusual_greetings};
+use crate::set_up::event;
 
 #[tokio::test]
 async fn older_versions_that_connect_are_refused_by_name_and_others_get_in() {
@@ -45,9 +14,9 @@ async fn older_versions_that_connect_are_refused_by_name_and_others_get_in() {
         let mut sockets = Sockets::ours();
         let endpoint = bound(&mut sockets, ours).await;
         let mut events = sockets.here().socket(ours).events();
-        for (bytes, name) in older() {
+        for (bytes, name) in OLDER {
             let mut raw = Raw::connect(&endpoint).await;
-            raw.send(&bytes).await;
+            raw.send(bytes).await;
             let reason = event(&mut events, |event| match event {
                 SocketEvent::HandshakeFailed { reason, .. } => Some(reason.to_string()),
                 _ => None,
@@ -58,29 +27,6 @@ async fn older_versions_that_connect_are_refused_by_name_and_others_get_in() {
         }
         let _raw = Raw::joined(&endpoint, 1, theirs).await;
         event(&mut events, |event| matches!(event, SocketEvent::Connected { .. }).then_some(())).await;
-    }
-}
-
-#[tokio::test]
-async fn older_versions_that_are_connected_to_are_refused_by_name() {
-    for (ours, _) in TYPES {
-        for (bytes, name) in older() {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let mut sockets = Sockets::ours();
-            sockets.open(ours, ours, Settings::new()).await;
-            let mut events = sockets.here().socket(ours).events();
-            let endpoint = format!("tcp://{}", listener.local_addr().unwrap());
-            sockets.connect(ours, &endpoint).await;
-            let mut raw = Raw { stream: within(listener.accept()).await.unwrap().0 };
-            raw.send(&bytes).await;
-            let error = event(&mut events, |event| match event {
-                SocketEvent::ConnectFailed { error, .. } => Some(error),
-                _ => None,
-            });
-            let error = error.await;
-            let said = std::error::Error::source(&*error).map_or(error.to_string(), ToString::to_string);
-            assert!(said.contains(name) || error.to_string().contains(name), "{ours}: {error}: {said}");
-        }
     }
 }
 
@@ -185,34 +131,12 @@ async fn a_peer_is_taken_for_dead_when_its_time_to_live_is_over() {
 
 #[tokio::test]
 async fn a_greeting_may_come_in_pieces_and_say_what_does_not_matter() {
-    let plain = greeting(1);
-    let with = |at: usize, byte: u8| {
-        let mut other = plain.clone();
-        other[at] = byte;
-        other
-    };
-    let filled = [&plain[..33], &[0xaa; 31]].concat();
-    let greetings = [
-        plain.clone(),
-        with(8, 5),     // as libzmq sends it with a routing id of four bytes
-        with(4, 0x77),  // padding
-        with(9, 0x81),  // only the lowest bit counts
-        with(10, 4),    // a version to come
-        with(11, 0),    // 3.0
-        with(11, 0xff), // 3.255
-        with(32, 1),    // as-server
-        filled,
-    ];
-    for greeting in greetings {
-        for pieces in [&[64][..], &[10, 1, 53], &[1; 64]] {
+    for greeting in unusual_greetings() {
+        for pieces in PIECES {
             let mut sockets = Sockets::ours();
             let endpoint = bound(&mut sockets, "PULL").await;
             let mut raw = Raw::connect(&endpoint).await;
-            let mut rest = &greeting[..];
-            for &piece in pieces {
-                raw.send(&rest[..piece]).await;
-                rest = &rest[piece..];
-            }
+            raw.send_in(pieces, &greeting).await;
             raw.finish_as("PUSH").await;
             raw.send(&frame(0, b"hello")).await;
             assert_eq!(sockets.recv("PULL").await, ["hello"], "{greeting:x?}");
@@ -287,97 +211,4 @@ async fn end(events: &mut transport_zmq::SocketEvents) -> Disconnected {
         _ => None,
     })
     .await
-}
-
-/// A peer that writes what it is told to.
-struct Raw {
-    stream: TcpStream,
-}
-
-impl Raw {
-    async fn connect(endpoint: &str) -> Raw {
-        let address = endpoint.strip_prefix("tcp://").unwrap();
-        let stream = within(TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Raw { stream }
-    }
-
-    /// After its handshake.
-    async fn joined(endpoint: &str, minor: u8, r#type: &str) -> Raw {
-        let mut raw = Raw::connect(endpoint).await;
-        raw.send(&greeting(minor)).await;
-        raw.finish_as(r#type).await;
-        raw
-    }
-
-    /// The rest of a handshake of which the greeting has been sent.
-    async fn finish_as(&mut self, r#type: &str) {
-        self.send(&ready(r#type)).await;
-        within(self.stream.read_exact(&mut [0; 64])).await.unwrap();
-        let (flags, body) = self.frame().await;
-        assert_eq!((flags, &body[..6]), (4, &b"\x05READY"[..]));
-    }
-
-    async fn send(&mut self, bytes: &[u8]) {
-        within(self.stream.write_all(bytes)).await.unwrap();
-    }
-
-    /// The next frame: its flags without LONG, and its body.
-    async fn frame(&mut self) -> (u8, Vec<u8>) {
-        within(async {
-            let flags = self.stream.read_u8().await.unwrap();
-            let length = match flags & 2 {
-                0 => u64::from(self.stream.read_u8().await.unwrap()),
-                _ => self.stream.read_u64().await.unwrap(),
-            };
-            let mut body = vec![0; usize::try_from(length).unwrap()];
-            self.stream.read_exact(&mut body).await.unwrap();
-            (flags & !2, body)
-        })
-        .await
-    }
-
-    /// The next frame that is not one of those that were sent to find out about a subscription.
-    async fn frame_longer_than_a_topic(&mut self) -> (u8, Vec<u8>) {
-        loop {
-            let frame = self.frame().await;
-            if frame.1.len() > 1 {
-                return frame;
-            }
-        }
-    }
-
-    /// Waits until the other side has closed; a reset counts.
-    async fn closed(&mut self) {
-        let _reset = within(self.stream.read_to_end(&mut Vec::new())).await;
-    }
-}
-
-/// ZMTP 3, NULL.
-fn greeting(minor: u8) -> Vec<u8> {
-    let mut greeting = vec![0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, minor];
-    greeting.extend_from_slice(b"NULL");
-    greeting.resize(64, 0);
-    greeting
-}
-
-fn ready(r#type: &str) -> Vec<u8> {
-    command("READY", &property("Socket-Type", r#type.as_bytes()))
-}
-
-fn property(name: &str, value: &[u8]) -> Vec<u8> {
-    let (name_length, value_length) =
-        (u8::try_from(name.len()).unwrap(), u32::try_from(value.len()).unwrap());
-    [&[name_length], name.as_bytes(), &value_length.to_be_bytes(), value].concat()
-}
-
-fn command(name: &str, data: &[u8]) -> Vec<u8> {
-    frame(4, &[&[u8::try_from(name.len()).unwrap()], name.as_bytes(), data].concat())
-}
-
-fn frame(flags: u8, body: &[u8]) -> Vec<u8> {
-    match u8::try_from(body.len()) {
-        Ok(length) => [&[flags, length], body].concat(),
-        Err(_) => [&[flags | 2], &(body.len() as u64).to_be_bytes()[..], body].concat(),
-    }
 }

@@ -32,6 +32,7 @@ macro_rules! everywhere {
 }
 
 mod by_hand;
+mod by_hand_bound;
 mod compatibility;
 mod credentials;
 mod crowd;
@@ -45,6 +46,7 @@ mod pairs;
 mod proxies;
 mod proxies_steered;
 mod publishers;
+mod raw;
 mod requests;
 mod routing;
 mod set_up;
