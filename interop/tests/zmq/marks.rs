@@ -23,6 +23,9 @@ interop::on_both_wires! {
 const LARGE: usize = 64 << 10;
 const MANY: u64 = 2000;
 
+/// A publisher, and a subscriber that is slow.
+const SLOW_PAIRS: [(&str, &str); 4] = [("PUB", "SUB"), ("PUB", "XSUB"), ("XPUB", "SUB"), ("XPUB", "XSUB")];
+
 fn marks() -> Settings {
     Settings { send_mark: Some(10), receive_mark: Some(10), ..Settings::new() }
 }
@@ -80,9 +83,9 @@ async fn a_router_that_may_drops_what_a_peer_has_no_room_for(wire: Wire, binds: 
 
 async fn a_slow_subscriber_of_theirs_loses_messages_and_the_others_none(wire: Wire) {
     let Some(python) = python() else { return };
-    for publisher in ["PUB", "XPUB"] {
+    for (publisher, slow) in SLOW_PAIRS {
         let mut table = Table::new(&python, wire, Side::Ours);
-        let sent = publish_to_a_slow_one(&mut table, pair(publisher, "SUB"), Side::Ours).await;
+        let sent = publish_to_a_slow_one(&mut table, pair(publisher, "SUB"), Side::Ours, slow).await;
         let ours = table.ours.here().socket(&pair(publisher, "SUB").name());
         let dropped = ours.dropped();
         let by_peer: Vec<u64> = ours.peers().iter().map(|peer| peer.dropped()).collect();
@@ -96,9 +99,9 @@ async fn a_slow_subscriber_of_theirs_loses_messages_and_the_others_none(wire: Wi
 
 async fn a_slow_subscriber_of_ours_loses_messages_and_the_others_none(wire: Wire) {
     let Some(python) = python() else { return };
-    for publisher in ["PUB", "XPUB"] {
+    for (publisher, slow) in SLOW_PAIRS {
         let mut table = Table::new(&python, wire, Side::Theirs);
-        let sent = publish_to_a_slow_one(&mut table, pair("SUB", publisher), Side::Theirs).await;
+        let sent = publish_to_a_slow_one(&mut table, pair("SUB", publisher), Side::Theirs, slow).await;
         let slow = table.ours.recv_growing("slow", 500).await;
         assert!(slow > 0 && slow < sent, "{slow}");
         assert_goes_on(&mut table, pair("SUB", publisher), Side::Theirs).await;
@@ -106,7 +109,7 @@ async fn a_slow_subscriber_of_ours_loses_messages_and_the_others_none(wire: Wire
 }
 
 /// Publishes to two subscribers, of which one does not receive; the other receives all. Tells how many there were.
-async fn publish_to_a_slow_one(table: &mut Table, pair: Pair, publisher: Side) -> u64 {
+async fn publish_to_a_slow_one(table: &mut Table, pair: Pair, publisher: Side, slow_type: &str) -> u64 {
     let (batch, batches) = (20, 50);
     let name = &pair.name();
     // What the other has not received never comes near to its mark, and neither does what libzmq believes that it has
@@ -116,13 +119,17 @@ async fn publish_to_a_slow_one(table: &mut Table, pair: Pair, publisher: Side) -
     let endpoint = table.meet_at(pair, settings.clone(), settings.clone()).await;
     let wire = table.wire;
     let (publishes, listens) = table.both(publisher);
-    let slow = Settings {
-        receive_mark: Some(10),
-        subscribe: vec!["#".to_owned(), "slow".to_owned()],
-        wire: Some(wire.name().to_owned()),
-        ..Settings::new()
-    };
-    listens.open("slow", "SUB", slow).await;
+    let topics = ["#", "slow"];
+    let mut slow = Settings { receive_mark: Some(10), wire: Some(wire.name().to_owned()), ..Settings::new() };
+    if slow_type == "SUB" {
+        slow.subscribe = topics.map(str::to_owned).to_vec();
+    }
+    listens.open("slow", slow_type, slow).await;
+    if slow_type == "XSUB" {
+        for topic in topics {
+            listens.send("slow", &[&format!("\u{1}{topic}")]).await;
+        }
+    }
     listens.connect("slow", &endpoint).await;
     while listens.recv_within("slow", 10).await.is_none() {
         publishes.send(name, &["slow, are you there?"]).await;
