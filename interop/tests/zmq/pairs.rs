@@ -34,12 +34,32 @@ async fn with_curve(wire: Wire, binds: Side) {
 }
 
 async fn with_heartbeats_of_both_sides(wire: Wire, binds: Side) {
-    assert_heartbeats(wire, binds, Settings::new(), Settings::new()).await;
+    let settings = often(Settings::new());
+    assert_stay_while_idle(wire, binds, settings.clone(), settings, MANY_PINGS).await;
 }
 
 async fn with_heartbeats_of_both_sides_inside_curve(wire: Wire, binds: Side) {
     let (server, client) = set_up::with_curve(CurveKeys::generate(), CurveKeys::generate());
-    assert_heartbeats(wire, binds, server, client).await;
+    assert_stay_while_idle(wire, binds, often(server), often(client), MANY_PINGS).await;
+}
+
+#[tokio::test]
+#[ignore = "takes a minute: `just idle` runs it"]
+async fn an_idle_minute_is_survived_by_heartbeats_alone() {
+    // Who heard nothing for a sixth of it would end the connection.
+    let patient = |settings| Settings { heartbeat: Some(1000), dead_after: Some(10_000), ..settings };
+    let minute = Duration::from_secs(60);
+    let mut tasks = tokio::task::JoinSet::new();
+    for wire in [Wire::Tcp, Wire::Ipc] {
+        for binds in [Side::Ours, Side::Theirs] {
+            let curve = set_up::with_curve(CurveKeys::generate(), CurveKeys::generate());
+            for (binding, connecting) in [(Settings::new(), Settings::new()), curve] {
+                let (binding, connecting) = (patient(binding), patient(connecting));
+                tasks.spawn(assert_stay_while_idle(wire, binds, binding, connecting, minute));
+            }
+        }
+    }
+    tasks.join_all().await;
 }
 
 async fn assert_all_talk(wire: Wire, binds: Side, binding: &Settings, connecting: &Settings) {
@@ -49,15 +69,28 @@ async fn assert_all_talk(wire: Wire, binds: Side, binding: &Settings, connecting
     table.talk().await;
 }
 
-/// Long enough for twenty PINGs; the peer counts as dead only much later, however busy the machine is.
-async fn assert_heartbeats(wire: Wire, binds: Side, binding: Settings, connecting: Settings) {
+/// A PING each 25 ms; the peer counts as dead only much later, however busy the machine is.
+fn often(settings: Settings) -> Settings {
+    Settings { heartbeat: Some(25), ..settings }
+}
+
+/// Long enough for eighty of these.
+const MANY_PINGS: Duration = Duration::from_secs(2);
+
+/// All pairs talk, are idle, and talk again on the same connections.
+async fn assert_stay_while_idle(
+    wire: Wire,
+    binds: Side,
+    binding: Settings,
+    connecting: Settings,
+    idle: Duration,
+) {
     let Some(python) = python() else { return };
     let mut table = Table::new(&python, wire, binds);
-    let often = |settings| Settings { heartbeat: Some(25), ..settings };
     let pairs = pairs(binds, &binding);
-    table.meet_all(&pairs, &often(binding), &often(connecting)).await;
+    table.meet_all(&pairs, &binding, &connecting).await;
     table.talk().await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(idle).await;
     table.talk().await;
     for pair in pairs {
         let mut events = table.ours.here().socket(&pair.name()).events();
