@@ -45,8 +45,8 @@ def to_text(data):
 
 def options(kind, routing_id=None, subscribe=(), send_mark=None, receive_mark=None, heartbeat=None, linger=0,
             handover=False, mandatory=True, immediate=False, correlate=False, relaxed=False, verbose=False,
-            verboser=False, no_drop=False, inverted=False, welcome=None, manual=False, security=None, wire=None, largest=None,
-            dead_after=PATIENCE):
+            verboser=False, no_drop=False, inverted=False, welcome=None, manual=False, security=None, wire=None,
+            largest=None, dead_after=PATIENCE):
     """The options of libzmq for these settings."""
     yield zmq.LINGER, linger
     yield zmq.RCVTIMEO, PATIENCE
