@@ -189,9 +189,7 @@ impl Outlet {
             Err(_) => Some(Outcome::Dropped),
         }
     }
-}
 
-impl Outlet {
     /// How many messages were sent or dropped from the front; `None` when there is no room for the first one.
     fn try_send_many(&mut self, messages: &[Message], counters: &Counters) -> Option<usize> {
         let sent = match self {

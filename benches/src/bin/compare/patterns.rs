@@ -264,6 +264,12 @@ impl Credit {
         Ok(())
     }
 
+    /// How many may be sent from message `number` on.
+    #[inline]
+    pub(crate) fn left(&self, number: u64) -> u64 {
+        self.granted - number
+    }
+
     fn grant(&mut self, steps: usize) -> Result<()> {
         if steps == 0 {
             return Err("the receiver is gone".into());

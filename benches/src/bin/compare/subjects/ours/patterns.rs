@@ -164,7 +164,8 @@ async fn flow(
     let mut sent = 0;
     while sent < job.count {
         credit.wait_async(sent, &mut back).await?;
-        let next = usize::try_from(job.count - sent).map_or(at_once, |left| left.min(at_once));
+        let most = credit.left(sent).min(job.count - sent);
+        let next = usize::try_from(most).map_or(at_once, |most| most.min(at_once));
         send(&messages[..next]).await?;
         sent += next as u64;
     }
