@@ -10,6 +10,11 @@ use crate::claims::Claims;
 use crate::evidence::{Evidence, Protection};
 use crate::transport::{Established, Source};
 
+/// So many bytes wait in the kernel that the peer's window has no room for. The kernel's own limit is 4 MiB: more than fits the cache, so
+/// both sides copy from and to memory, and when it is full the sender sleeps until a third of it has gone.
+#[cfg(any(target_os = "android", target_os = "linux"))]
+const MOST_UNSENT: u32 = 256 << 10;
+
 pub(super) fn establish(stream: TcpStream, peer: SocketAddr) -> io::Result<Established> {
     wrap(stream, protection(peer.ip()), Source::Socket(peer))
 }
@@ -28,8 +33,11 @@ pub(super) fn establish_through(
 
 fn wrap(stream: TcpStream, protection: Protection, source: Source) -> io::Result<Established> {
     stream.set_nodelay(true)?;
+    let socket = SockRef::from(&stream);
     // Finds peers that vanished while neither side had anything to say and heartbeats cannot be used.
-    SockRef::from(&stream).set_keepalive(true)?;
+    socket.set_keepalive(true)?;
+    #[cfg(any(target_os = "android", target_os = "linux"))]
+    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     Ok(Established {
         stream: Box::new(stream),
         evidence: Evidence::new(protection),
@@ -41,4 +49,21 @@ fn wrap(stream: TcpStream, protection: Protection, source: Source) -> io::Result
 /// Loopback addresses never leave the host; every other one might.
 pub(super) fn protection(ip: IpAddr) -> Protection {
     if ip.to_canonical().is_loopback() { Protection::Loopback } else { Protection::None }
+}
+
+#[cfg(all(test, any(target_os = "android", target_os = "linux")))]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_slow_peer_leaves_little_in_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_far, _) = listener.accept().await.unwrap();
+        let peer = near.peer_addr().unwrap();
+        let established = establish(near, peer).unwrap();
+        let socket = established.stream.plain_socket().unwrap();
+        assert_eq!(SockRef::from(&socket).tcp_notsent_lowat().unwrap(), MOST_UNSENT);
+    }
 }

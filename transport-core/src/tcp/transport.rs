@@ -22,7 +22,8 @@ const SCHEME: &str = "tcp";
 /// A host with several addresses is reached through the first one that answers, as RFC 8305 ("happy eyeballs") says: IPv6
 /// and IPv4 take turns, a further attempt begins 250 ms after the last one or when one fails, and the others are dropped.
 ///
-/// Sockets have TCP_NODELAY and SO_KEEPALIVE set. A listener sets SO_REUSEADDR, so that it can come back at once.
+/// Sockets have TCP_NODELAY and SO_KEEPALIVE set, and on Linux TCP_NOTSENT_LOWAT to 256 KiB. A listener sets SO_REUSEADDR, so
+/// that it can come back at once.
 #[derive(Clone, Debug, Default)]
 pub struct TcpTransport {
     proxy: Option<Proxy>,
