@@ -10,8 +10,8 @@ use crate::claims::Claims;
 use crate::evidence::{Evidence, Protection};
 use crate::transport::{Established, Source};
 
-/// So many bytes wait in the kernel that the peer's window has no room for. The kernel's own limit is 4 MiB: more than fits the cache, so
-/// both sides copy from and to memory, and when it is full the sender sleeps until a third of it has gone.
+/// So many bytes wait in the kernel that the peer's window has no room for. The kernel's own limit is 4 MiB: more than fits the
+/// cache, so both sides copy from and to memory, and when it is full the sender sleeps until a third of it has gone.
 #[cfg(any(target_os = "android", target_os = "linux"))]
 const MOST_UNSENT: u32 = 256 << 10;
 
