@@ -283,6 +283,33 @@ async fn what_a_proxy_has_taken_is_delivered_when_it_is_closed_or_dropped() {
     }
 }
 
+/// With messages in hand, and nobody there any more who could send them.
+#[test]
+fn a_proxy_may_outlive_its_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let proxy = runtime.block_on(async {
+        let places = Places::new();
+        let mark = HighWaterMark::new(10, 1 << 20);
+        let frontend = PullSocket::new(&places.transports, config());
+        let backend = PushSocket::new(&places.transports, config().with_send_mark(mark));
+        let jobs = frontend.bind("inproc://jobs").await.unwrap();
+        backend.connect("inproc://nobody").unwrap();
+        let mut proxy = proxy(frontend, backend);
+        let handle = proxy.handle();
+        let mut producer = PushSocket::new(&places.transports, config());
+        producer.connect(&jobs).unwrap();
+        for _ in 0..50 {
+            producer.send("job").await.unwrap();
+        }
+        assert!(tokio::time::timeout(Duration::from_millis(200), proxy.run()).await.is_err());
+        let statistics = handle.statistics();
+        assert!(statistics.backend.sent.messages < statistics.frontend.received.messages, "some are in hand");
+        proxy
+    });
+    drop(runtime);
+    drop(proxy);
+}
+
 #[tokio::test]
 async fn what_a_proxy_cannot_hand_over_to_anyone_is_counted_as_dropped() {
     let places = Places::new();
