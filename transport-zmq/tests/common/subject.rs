@@ -1,5 +1,6 @@
 //! Sockets of every kind that takes peers in, each at its work and with a good peer that it serves.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,6 +50,11 @@ impl Kind {
             Kind::Rep => super::raw::message(&[b"", text.as_bytes()]),
         }
     }
+}
+
+/// Does this with every kind at once: for tests that wait for deadlines.
+pub(crate) async fn with_each_kind<F: Future<Output = ()>>(test: impl Fn(Kind) -> F) {
+    futures_util::future::join_all(Kind::ALL.map(test)).await;
 }
 
 /// A socket that is bound at a tcp address, with its good peer.

@@ -1,7 +1,5 @@
 //! CURVE, through sockets: wrong keys, and a man in the middle who alters, repeats, reorders and cuts frames.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -229,7 +227,7 @@ async fn whatever_a_man_in_the_middle_does_to_frames_is_noticed_and_told() {
         assert!(reason.contains(middle.reason(From::Client)), "{middle:?}: {reason}");
         // What arrived before is whole and in order, and nothing that was touched is among it.
         let mut received = Vec::new();
-        while let Ok(message) = tokio::time::timeout(Duration::from_millis(30), pull.recv()).await {
+        while let Some(message) = pull.try_recv() {
             received.push(message.to_text().unwrap().to_owned());
         }
         assert!(are_some_in_order(&received), "{middle:?} {received:?}");

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
 use transport_core::{FramingError, Limits, RecvError, SendError};
 use transport_zmq::{Disconnected, HighWaterMark};
@@ -114,29 +115,33 @@ async fn commands_that_do_not_belong_there_are_ignored_and_pings_between_parts_a
 /// Its queue has its bound, it is cut at the deadline, and others are served all the time.
 #[tokio::test]
 async fn a_peer_that_asks_and_reads_nothing_is_cut_at_the_write_deadline_and_holds_up_nobody() {
-    for kind in [Kind::Router, Kind::Rep] {
-        for mark in [HighWaterMark::new(20, 64 << 20), HighWaterMark::new(1_000_000, 64 << 10)] {
-            let limits = Limits::default().with_write_time(Duration::from_millis(300));
-            let mut subject = Subject::start(kind, config().with_send_mark(mark).with_limits(limits)).await;
-            let mut peer = joined(&subject.address, kind.peer_type(), b"").await;
-            let request = message(if kind == Kind::Rep { &[b"", &[7; 50_000]] } else { &[&[7; 50_000]] });
-            let flooding = async { while peer.write_all(&request).await.is_ok() {} };
-            let serving = async {
-                let mut served = 0;
-                loop {
-                    subject.serves().await;
-                    served += 1;
-                    if let Some(reason) = subject.departed() {
-                        return (reason, served);
-                    }
+    let by_messages = HighWaterMark::new(20, 64 << 20);
+    let by_bytes = HighWaterMark::new(1_000_000, 64 << 10);
+    let kinds = [Kind::Router, Kind::Rep];
+    let all = kinds.into_iter().flat_map(|kind| [by_messages, by_bytes].map(|mark| (kind, mark)));
+    // All at once, since each waits for the deadline.
+    join_all(all.map(|(kind, mark)| async move {
+        let limits = Limits::default().with_write_time(Duration::from_secs(1));
+        let mut subject = Subject::start(kind, config().with_send_mark(mark).with_limits(limits)).await;
+        let mut peer = joined(&subject.address, kind.peer_type(), b"").await;
+        let request = message(if kind == Kind::Rep { &[b"", &[7; 50_000]] } else { &[&[7; 50_000]] });
+        let flooding = async { while peer.write_all(&request).await.is_ok() {} };
+        let serving = async {
+            let mut served = 0;
+            loop {
+                subject.serves().await;
+                served += 1;
+                if let Some(reason) = subject.departed() {
+                    return (reason, served);
                 }
-            };
-            let ((reason, served), ()) = within(async { tokio::join!(serving, flooding) }).await;
-            assert!(matches!(&reason, Disconnected::Send(SendError::Stalled(_))), "{kind:?}: {reason}");
-            assert!(served > 20, "{kind:?}: {served}");
-            subject.takes_others_in().await;
-        }
-    }
+            }
+        };
+        let ((reason, served), ()) = within(async { tokio::join!(serving, flooding) }).await;
+        assert!(matches!(&reason, Disconnected::Send(SendError::Stalled(_))), "{kind:?}: {reason}");
+        assert!(served > 20, "{kind:?}: {served}");
+        subject.takes_others_in().await;
+    }))
+    .await;
 }
 
 /// A publisher waits for nobody: what one does not take is dropped, and counted.
