@@ -251,7 +251,10 @@ mod tests {
             }
             kill(folder);
             let next = StagedFolder::begin(path);
-            assert!(if step == 0 { next.is_ok() } else { matches!(next, Err(Error::Mended(_))) }, "step {step}");
+            assert!(
+                if step == 0 { next.is_ok() } else { matches!(next, Err(Error::Mended(_))) },
+                "step {step}"
+            );
             drop(next);
             let expected = if step == 0 { &[][..] } else { &["a", "b", "sub"] };
             assert_eq!(names(path), expected, "step {step}");
