@@ -318,7 +318,7 @@ impl Slot<'_> {
         if self.sent {
             let head = Head::new(Kind::Cancel, self.id);
             // At most one for each call that had room. When it fails, the connection has ended.
-            let _ended = self.caller.sender.send_at_once(head.alone());
+            let _ended = self.caller.sender.send_now(head.alone());
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Sending the same through many connections.
 
 use super::error::SendError;
-use super::halves::{Queue, Sender};
 use super::outbound::Outbound;
+use super::queue::Queue;
+use super::sender::Sender;
 use crate::framing::{MessageEncoder, UnencodableError};
 use crate::message::{Message, MessageRef};
 use crate::write_buffer::WriteBuffer;

@@ -5,10 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::about::About;
 use super::error::{RecvError, SendError};
 use super::life::Life;
 use super::outbound::Outbound;
-use super::{About, Connection, Pipe};
+use super::pipe::Pipe;
+use super::whole::Connection;
 use crate::framing::UnencodableError;
 use crate::message::{Message, MessageRef};
 

@@ -69,3 +69,8 @@ impl From<io::Error> for SendError {
         SendError::Io(Arc::new(error))
     }
 }
+
+/// Nothing is sent any more because this side wanted it so.
+pub(super) fn closed() -> SendError {
+    std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the outgoing direction was closed").into()
+}

@@ -9,10 +9,11 @@ use std::task::{Context, Poll, ready};
 
 use atomic_waker::AtomicWaker;
 
-use super::error::SendError;
-use super::halves::{Queue, Shared, closed};
+use super::error::{SendError, closed};
+use super::halves::Shared;
 use super::life::Life;
 use super::outbound::Writer;
+use super::queue::Queue;
 use crate::framing::MessageEncoder;
 use crate::message::Message;
 use crate::transport::BoxWrite;

@@ -6,7 +6,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::halves::{Queue, Shared};
+use super::halves::Shared;
+use super::queue::Queue;
 
 /// What is known about the memory of a queue.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use atomic_waker::AtomicWaker;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
-use super::About;
+use super::about::About;
 use super::alarm::now;
 use super::closed::{CloseReason, Closed, ConnectionId, Traffic};
 use super::error::Cut;
