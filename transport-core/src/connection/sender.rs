@@ -92,7 +92,7 @@ impl Sender {
     }
 
     /// Writes everything queued and closes the outgoing direction: the peer sees the end of the stream. The
-    /// [`Receiver`] goes on.
+    /// [`Receiver`](super::Receiver) goes on.
     ///
     /// # Errors
     ///
@@ -120,13 +120,14 @@ impl Sender {
         Ok(shut.map_err(|_| SendError::Stalled(time))??)
     }
 
-    /// See [`Connection::most_descriptors`].
+    /// See [`Connection::most_descriptors`](super::Connection::most_descriptors).
     pub fn most_descriptors(&self) -> usize {
         self.shared.most_descriptors
     }
 
     /// Sends a message and descriptors that belong to it, after everything queued, and waits until the kernel has taken
-    /// them; see [`Connection::send_with_descriptors`]. Other senders' messages gather meanwhile.
+    /// them; see [`Connection::send_with_descriptors`](super::Connection::send_with_descriptors). Other senders' messages
+    /// gather meanwhile.
     ///
     /// # Errors
     ///

@@ -1,5 +1,8 @@
 //! Frames to messages and control events.
 
+#[cfg(test)]
+mod agreement;
+mod chunk;
 mod in_place;
 mod opened;
 mod taken;
@@ -7,7 +10,7 @@ mod taken;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use self::taken::{MessageLimits, Taken};
 use super::command;
@@ -69,46 +72,6 @@ impl ZmtpDecoder {
         self
     }
 
-    /// Moves all complete frames of `input` to `chunk`; false when there is none.
-    fn refill(&mut self, input: &mut BytesMut) -> Result<bool, FramingError> {
-        debug_assert_eq!(self.at, self.chunk.len(), "the chunk must be used up");
-        self.let_go_of_chunk();
-        let mut end = 0;
-        while let Some(header) = Header::read(&input[end..]) {
-            let taken = match self.check(header) {
-                Ok(taken) => taken,
-                // What is complete before it is delivered first, however the bytes were cut.
-                Err(_) if end > 0 => break,
-                Err(error) => return Err(error),
-            };
-            // `check` bounds the body by the limit, which is a usize.
-            let frame = header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX));
-            if input.len() - end < frame {
-                break;
-            }
-            self.scanned = taken;
-            end += frame;
-        }
-        if end > 0 {
-            self.chunk = input.split_to(end).freeze();
-        }
-        Ok(end > 0)
-    }
-
-    /// Gives the buffer back, so that the connection can use it again. Parts of an unfinished message that are small
-    /// beside it are copied out first: a peer could otherwise make each of them keep a large buffer alive.
-    fn let_go_of_chunk(&mut self) {
-        let buffer = self.chunk.len();
-        for part in &mut self.parts[self.own_parts..] {
-            if part.len() < buffer / 4 {
-                *part = Bytes::copy_from_slice(part);
-            }
-        }
-        self.own_parts = self.parts.len();
-        self.chunk = Bytes::new();
-        self.at = 0;
-    }
-
     /// Checks a frame against the limits before its body has arrived.
     #[inline]
     fn check(&self, header: Header) -> Result<Taken, FramingError> {
@@ -120,49 +83,6 @@ impl ZmtpDecoder {
         }
         let taken = self.scanned.add(header.body, &self.limits)?;
         Ok(if header.flags & MORE != 0 { taken } else { Taken::default() })
-    }
-
-    /// Decodes frames of `chunk` until an event is complete; `None` at its end.
-    #[inline]
-    fn next_in_chunk(&mut self) -> Result<Option<Event>, FramingError> {
-        while let Some(header) = Header::read(&self.chunk[self.at..]) {
-            let start = self.at + header.length;
-            let end = self.at + frame_length(header);
-            self.at = end;
-            let body = self.chunk.slice(start..end);
-            if header.flags & (MORE | COMMAND) == 0 && self.parts.is_empty() {
-                return Ok(Some(Event::Message(Message::from_small_vec(smallvec![body]))));
-            }
-            if let Some(event) = self.uncommon_frame(header.flags, body)? {
-                return Ok(Some(event));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Decodes frames at the front of `input`, each as a chunk of its own, until an event is complete.
-    fn decode_front(&mut self, input: &mut BytesMut) -> Result<Option<Event>, FramingError> {
-        while let Some(header) = Header::read(input) {
-            let taken = self.check(header)?;
-            let frame = frame_length(header);
-            if input.len() < frame {
-                break;
-            }
-            self.scanned = taken;
-            self.chunk = input.split_to(frame).freeze();
-            self.at = frame;
-            let event = self.uncommon_frame(header.flags, self.chunk.slice(header.length..))?;
-            self.let_go_of_chunk();
-            if event.is_some() {
-                return Ok(event);
-            }
-        }
-        Ok(None)
-    }
-
-    /// A frame of a multipart message, or a command.
-    fn uncommon_frame(&mut self, flags: u8, body: Bytes) -> Result<Option<Event>, FramingError> {
-        if flags & COMMAND != 0 { self.command(&body) } else { Ok(self.part(flags & MORE != 0, body)) }
     }
 
     /// Adds a part to the message; the message, when it was the last one.
@@ -334,18 +254,11 @@ const SMALL_PART: usize = 4 << 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::framing::MessageEncoder;
-    use crate::framing::zmtp::encoder::ZmtpEncoder;
-    use crate::write_buffer::WriteBuffer;
     use proptest::prelude::*;
 
-    fn decoder(message: usize, parts: usize) -> ZmtpDecoder {
+    pub(super) fn decoder(message: usize, parts: usize) -> ZmtpDecoder {
         let limits = Limits::default().with_message(message).with_parts(parts);
         ZmtpDecoder::new(&limits, None, true, Instant::now())
-    }
-
-    fn text(event: Event) -> String {
-        format!("{event:?}")
     }
 
     fn decode_all(decoder: &mut ZmtpDecoder, bytes: &[u8]) -> Result<Vec<Message>, FramingError> {
@@ -470,133 +383,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn any_split_of_the_bytes_gives_the_same_messages(
-            sent in proptest::collection::vec(
-                proptest::collection::vec(prop_oneof![0usize..4, 250usize..260, 20_000usize..20_001], 1..5), 1..6),
-            cuts in proptest::collection::vec(1usize..5000, 1..50),
-        ) {
-            let sent: Vec<Message> = sent
-                .into_iter()
-                .map(|parts| parts.into_iter().map(|size| vec![u8::try_from(size % 251).unwrap(); size]).collect())
-                .collect();
-            let mut out = WriteBuffer::new();
-            for message in &sent {
-                ZmtpEncoder { sealer: None, subscription_commands: false }.encode(message.into(), &mut out).unwrap();
-            }
-            let bytes = out.to_vec();
-            let mut decoder = decoder(1 << 20, 10);
-            let mut received = Vec::new();
-            let mut input = BytesMut::new();
-            let mut rest = &bytes[..];
-            for cut in cuts.into_iter().cycle() {
-                let (now, later) = rest.split_at(cut.min(rest.len()));
-                input.extend_from_slice(now);
-                rest = later;
-                decoder.decode_many(&mut input, &mut received, 2).unwrap();
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            decoder.decode_many(&mut input, &mut received, usize::MAX).unwrap();
-            prop_assert!(!decoder.is_mid_message(&input));
-            prop_assert_eq!(received, sent);
-        }
-
-        #[test]
-        fn lending_gives_the_same_messages_as_decoding(
-            bytes in proptest::collection::vec(prop_oneof![0u8..8, Just(4), any::<u8>()], 0..200),
-            cut in 0usize..200,
-            taken_before in 0usize..3,
-        ) {
-            let (one, two) = bytes.split_at(cut.min(bytes.len()));
-            let mut expected = Vec::new();
-            let mut plain = decoder(1000, 4);
-            let mut input = BytesMut::from(&bytes[..]);
-            let end = loop {
-                match plain.decode(&mut input) {
-                    Ok(Some(Event::Message(message))) => expected.push(message),
-                    Ok(Some(_)) => {}
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
-                }
-            };
-            let mut lent = Vec::new();
-            let mut lending = decoder(1000, 4);
-            let mut input = BytesMut::from(one);
-            let mut failed = None;
-            for _ in 0..taken_before {
-                match lending.decode(&mut input) {
-                    Ok(Some(Event::Message(message))) => lent.push(message),
-                    Ok(_) => {}
-                    Err(error) => failed = failed.or(Some(error)),
-                }
-            }
-            for more in [&[][..], two] {
-                input.extend_from_slice(more);
-                while failed.is_none() {
-                    match lending.decode_each(&mut input, &mut |message| lent.push(message.to_message())) {
-                        Ok(Some(_)) => {}
-                        Ok(None) => break,
-                        Err(error) => failed = Some(error),
-                    }
-                }
-            }
-            prop_assert_eq!(lent, expected);
-            prop_assert_eq!(failed, end);
-        }
-
-        #[test]
-        fn batches_give_the_same_messages_as_decoding(
-            bytes in proptest::collection::vec(prop_oneof![0u8..8, Just(4), any::<u8>()], 0..200),
-            cuts in proptest::collection::vec(1usize..40, 1..10),
-            max in 1usize..5,
-            one_by_one in 0usize..3,
-        ) {
-            let mut plain = decoder(1000, 4);
-            let mut expected = Vec::new();
-            let mut input = BytesMut::from(&bytes[..]);
-            let end = loop {
-                match plain.decode(&mut input) {
-                    Ok(Some(event)) => expected.push(text(event)),
-                    Ok(None) => break None,
-                    Err(error) => break Some(error),
-                }
-            };
-            let mut batching = decoder(1000, 4);
-            let (mut events, mut failed) = (Vec::new(), None);
-            let (mut input, mut rest) = (BytesMut::new(), &bytes[..]);
-            for cut in cuts.into_iter().cycle() {
-                let (now, later) = rest.split_at(cut.min(rest.len()));
-                input.extend_from_slice(now);
-                rest = later;
-                // Some are decoded one by one before.
-                for _ in 0..one_by_one {
-                    match batching.decode(&mut input) {
-                        Ok(event) => events.extend(event.map(text)),
-                        Err(error) => failed = failed.or(Some(error)),
-                    }
-                }
-                while failed.is_none() {
-                    let mut batch = Batch::new();
-                    let decoded = batching.decode_batch(&mut input, &mut batch, max);
-                    let count = batch.len();
-                    prop_assert!(count <= max);
-                    events.extend(batch.map(|message| text(Event::Message(message))));
-                    match decoded {
-                        Ok(None) if count == 0 => break,
-                        Ok(event) => events.extend(event.map(text)),
-                        Err(error) => failed = Some(error),
-                    }
-                }
-                if rest.is_empty() || failed.is_some() {
-                    break;
-                }
-            }
-            prop_assert_eq!(events, expected);
-            prop_assert_eq!(failed, end);
-        }
-
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode_all(&mut decoder(1000, 4), &bytes);

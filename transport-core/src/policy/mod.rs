@@ -1,15 +1,17 @@
 //! Who may be on the other side.
 
+mod rule;
+mod text;
+
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-
+use self::rule::Rule;
 use crate::evidence::{Certificate, Evidence, Proof, Protection};
 use crate::glob::Glob;
-use crate::identity::{Identity, Printable};
+use crate::identity::Identity;
+
+pub use text::PolicyError;
 
 /// Who may be on the other side: everyone is denied who is not allowed.
 ///
@@ -38,47 +40,12 @@ pub struct Policy {
     rule: Arc<Rule>,
 }
 
-#[derive(Default)]
-enum Rule {
-    #[default]
-    Nobody,
-    Anyone,
-    SameProcess,
-    Uid(u32),
-    Gid(u32),
-    User(String),
-    Dns(Glob),
-    Uri(Glob),
-    Pin([u8; 32]),
-    Issuer(String),
-    Certified,
-    CurveKey([u8; 32]),
-    Other {
-        kind: String,
-        name: String,
-    },
-    Custom {
-        name: String,
-        check: Box<dyn Fn(&Identity) -> bool + Send + Sync>,
-    },
-    Any(Vec<Policy>),
-    All(Vec<Policy>),
-}
-
 /// A peer whom the policy does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{peer} is not allowed by the policy ({policy})")]
 pub struct Denied {
     peer: String,
     policy: String,
-}
-
-/// Why a text is not a rule of a [`Policy`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a rule: {problem}")]
-pub struct PolicyError {
-    text: String,
-    problem: &'static str,
 }
 
 impl Policy {
@@ -210,7 +177,7 @@ impl Policy {
     ///
     /// [`Denied`] names the peer and the policy.
     pub fn check(&self, identity: &Identity) -> Result<(), Denied> {
-        if self.allows(identity) {
+        if self.rule.allows(identity) {
             return Ok(());
         }
         Err(Denied { peer: identity.to_string(), policy: self.to_string() })
@@ -232,7 +199,7 @@ impl Policy {
     ///
     /// [`Denied`] names the peer and the policy, when nothing that might still be proven could help.
     pub fn check_certificate(&self, certificate: &Certificate) -> Result<(), Denied> {
-        if self.may_allow(certificate) {
+        if self.rule.may_allow(certificate) {
             return Ok(());
         }
         let proof = Proof::Certificate(Arc::new(certificate.clone()));
@@ -240,139 +207,8 @@ impl Policy {
         Err(Denied { peer: peer.to_string(), policy: self.to_string() })
     }
 
-    fn may_allow(&self, certificate: &Certificate) -> bool {
-        match &*self.rule {
-            Rule::Nobody => false,
-            Rule::Any(policies) => policies.iter().any(|policy| policy.may_allow(certificate)),
-            Rule::All(policies) => policies.iter().all(|policy| policy.may_allow(certificate)),
-            rule => rule.decide(certificate).unwrap_or(true),
-        }
-    }
-
-    fn allows(&self, identity: &Identity) -> bool {
-        let any = |check: &dyn Fn(&Proof) -> bool| identity.proofs().iter().any(check);
-        match &*self.rule {
-            Rule::Nobody => false,
-            Rule::Anyone => true,
-            Rule::SameProcess => any(&|p| matches!(p, Proof::SameProcess)),
-            Rule::Uid(uid) => any(&|p| matches!(p, Proof::Unix(c) if c.uid == *uid && *uid != OVERFLOW_ID)),
-            Rule::Gid(gid) => any(&|p| matches!(p, Proof::Unix(c) if c.gid == *gid && *gid != OVERFLOW_ID)),
-            Rule::User(user) => any(&|p| matches!(p, Proof::User { name, .. } if name == user)),
-            Rule::CurveKey(key) => any(&|p| matches!(p, Proof::CurveKey(k) if k == key)),
-            Rule::Other { kind, name } => {
-                any(&|p| matches!(p, Proof::Other { kind: k, name: n } if k == kind && n == name))
-            }
-            Rule::Custom { check, .. } => check(identity),
-            Rule::Any(policies) => policies.iter().any(|policy| policy.allows(identity)),
-            Rule::All(policies) => policies.iter().all(|policy| policy.allows(identity)),
-            rule @ (Rule::Dns(_) | Rule::Uri(_) | Rule::Pin(_) | Rule::Issuer(_) | Rule::Certified) => {
-                any(&|p| matches!(p, Proof::Certificate(c) if rule.decide(c) == Some(true)))
-            }
-        }
-    }
-
     fn from_rule(rule: Rule) -> Policy {
         Policy { rule: Arc::new(rule) }
-    }
-}
-
-impl Rule {
-    /// What a rule about certificates says of one; `None` for rules about something else.
-    fn decide(&self, certificate: &Certificate) -> Option<bool> {
-        // In a certificate of which only the pin was checked, names and issuer are what its owner wrote there.
-        let is_vouched_for = certificate.is_vouched_for();
-        let Certificate { dns_names, uris, issuer, spki_sha256, .. } = certificate;
-        Some(match self {
-            Rule::Dns(glob) => {
-                is_vouched_for && dns_names.iter().any(|name| glob.matches(&name.to_ascii_lowercase()))
-            }
-            Rule::Uri(glob) => is_vouched_for && uris.iter().any(|uri| glob.matches(uri)),
-            Rule::Pin(pin) => spki_sha256 == pin,
-            Rule::Issuer(name) => is_vouched_for && issuer == name,
-            Rule::Certified => is_vouched_for,
-            _ => return None,
-        })
-    }
-}
-
-impl FromStr for Policy {
-    type Err = PolicyError;
-
-    fn from_str(text: &str) -> Result<Policy, PolicyError> {
-        let error = |problem| PolicyError { text: text.chars().take(200).collect(), problem };
-        match text {
-            "anyone" => return Ok(Policy::danger_anyone()),
-            "process" => return Ok(Policy::same_process()),
-            "certified" => return Ok(Policy::certified()),
-            _ => {}
-        }
-        let (kind, value) = text.split_once(':').ok_or_else(|| error(FORMS))?;
-        if value.is_empty() {
-            return Err(error("nothing follows the colon"));
-        }
-        let number = || -> Result<u32, PolicyError> {
-            match value.parse() {
-                Ok(OVERFLOW_ID) => {
-                    Err(error("65534 is what the kernel shows for unknown users: it never matches"))
-                }
-                Ok(number) if value.bytes().all(|b| b.is_ascii_digit()) => Ok(number),
-                _ => Err(error("the id must be a number")),
-            }
-        };
-        match kind {
-            "uid" => Ok(Policy::uid(number()?)),
-            "gid" => Ok(Policy::gid(number()?)),
-            "user" => Ok(Policy::user(value)),
-            "dns" => Ok(Policy::san_dns(value)),
-            "uri" => Ok(Policy::san_uri(value)),
-            "issuer" => Ok(Policy::issuer(value)),
-            "pin" => {
-                let pin = value.strip_prefix("sha256:").and_then(|pin| BASE64.decode(pin).ok());
-                let pin = pin.and_then(|pin| pin.try_into().ok());
-                pin.map(Policy::spki_pin).ok_or_else(|| error("a pin is sha256: and 32 bytes in base64"))
-            }
-            "curve" => {
-                let key = from_hex(value).and_then(|key| key.try_into().ok());
-                key.map(Policy::curve_key).ok_or_else(|| error("a curve key is 64 hex digits"))
-            }
-            _ => Err(error(FORMS)),
-        }
-    }
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let digits = text.bytes().map(digit).collect::<Option<Vec<u8>>>()?;
-    (digits.len() % 2 == 0).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
-}
-
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let join = |f: &mut fmt::Formatter<'_>, policies: &[Policy], word: &str| {
-            policies.iter().enumerate().try_for_each(|(i, policy)| {
-                let word = if i == 0 { "" } else { word };
-                let nested = matches!(*policy.rule, Rule::Any(_) | Rule::All(_));
-                if nested { write!(f, "{word}({policy})") } else { write!(f, "{word}{policy}") }
-            })
-        };
-        match &*self.rule {
-            Rule::Nobody => f.write_str("nobody"),
-            Rule::Anyone => f.write_str("anyone"),
-            Rule::SameProcess => f.write_str("process"),
-            Rule::Certified => f.write_str("certified"),
-            Rule::Uid(uid) => write!(f, "uid:{uid}"),
-            Rule::Gid(gid) => write!(f, "gid:{gid}"),
-            Rule::User(user) => write!(f, "user:{}", Printable(user)),
-            Rule::Dns(glob) => write!(f, "dns:{}", Printable(glob.as_str())),
-            Rule::Uri(glob) => write!(f, "uri:{}", Printable(glob.as_str())),
-            Rule::Pin(pin) => write!(f, "pin:sha256:{}", BASE64.encode(pin)),
-            Rule::Issuer(issuer) => write!(f, "issuer:{}", Printable(issuer)),
-            Rule::CurveKey(key) => write!(f, "curve:{}", crate::identity::Hex(key)),
-            Rule::Other { kind, name } => write!(f, "{}:{}", Printable(kind), Printable(name)),
-            Rule::Custom { name, .. } => Printable(name).fmt(f),
-            Rule::Any(policies) => join(f, policies, " or "),
-            Rule::All(policies) => join(f, policies, " and "),
-        }
     }
 }
 
@@ -382,16 +218,12 @@ impl fmt::Debug for Policy {
     }
 }
 
-/// What the kernel shows for a user or group that is not mapped into this namespace.
-const OVERFLOW_ID: u32 = 65534;
-
-const FORMS: &str = "the forms are anyone, process, certified, uid:N, gid:N, user:NAME, dns:GLOB, uri:GLOB, pin:sha256:BASE64, \
-                     curve:HEX and issuer:NAME";
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::evidence::PeerCredentials;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use std::time::SystemTime;
 
     fn peer(proofs: &[Proof]) -> Identity {
@@ -492,43 +324,5 @@ mod tests {
         let both = Policy::uid(1).or(Policy::uid(2)).and(Policy::custom("odd", |i| i.to_string() == "uid:1"));
         assert_eq!(both.to_string(), "(uid:1 or uid:2) and odd");
         assert!(both.check(&uid(1)).is_ok() && both.check(&uid(2)).is_err());
-    }
-
-    #[test]
-    fn malformed_rules_say_what_is_wrong() {
-        for rule in [
-            "",
-            "x",
-            "uid:",
-            "uid:-1",
-            "uid:+1",
-            "uid:a",
-            "pin:sha256:00",
-            "pin:md5:",
-            "curve:zz",
-            "nobody:x",
-        ] {
-            assert!(rule.parse::<Policy>().is_err(), "{rule:?}");
-        }
-    }
-
-    #[test]
-    fn rules_print_as_they_are_parsed() {
-        let pin = format!("pin:sha256:{}", BASE64.encode([1; 32]));
-        let curve = format!("curve:{}", "0f".repeat(32));
-        for rule in [
-            "anyone",
-            "process",
-            "certified",
-            "uid:1",
-            "gid:2",
-            "user:a b",
-            "dns:*.x",
-            "uri:spiffe://x/**",
-            &pin,
-            &curve,
-        ] {
-            assert_eq!(rule.parse::<Policy>().unwrap().to_string(), rule);
-        }
     }
 }
