@@ -161,8 +161,12 @@ impl Connector {
     /// Connects and authenticates once. Dropping the future closes what it had opened.
     pub(crate) async fn connect(&self, address: &Address) -> Result<Connection, ConnectError> {
         let transport = self.transports.lookup(address.scheme())?;
-        let limits = &self.handshake.limits;
-        let connecting = tokio::time::timeout(limits.connect_time, transport.connect(address));
+        let HandshakeConfig { limits, policy, mechanisms, .. } = &*self.handshake;
+        let connecting = match mechanisms[0].properties().proves_server {
+            true => transport.connect(address),
+            false => transport.connect_only_to(address, policy),
+        };
+        let connecting = tokio::time::timeout(limits.connect_time, connecting);
         let connected = connecting.await.map_err(|_| ConnectError::Deadline(limits.connect_time))?;
         let deadline = after(limits.handshake_time);
         let opened = open(connected?, &self.handshake, deadline, std::future::ready(Life::default()))
@@ -211,7 +215,7 @@ pub enum ConnectError {
     Config(#[from] ConfigError),
     /// The transport could not connect.
     #[error(transparent)]
-    Transport(#[from] TransportError),
+    Transport(TransportError),
     /// The transport did not connect in time.
     #[error("no connection within {0:?}")]
     Deadline(Duration),
@@ -225,6 +229,16 @@ impl ConnectError {
     /// in the docs of [`Client`].
     pub fn mends_itself(&self) -> bool {
         crate::client::mends_itself(self)
+    }
+}
+
+/// A server is denied by the policy wherever it was asked.
+impl From<TransportError> for ConnectError {
+    fn from(error: TransportError) -> ConnectError {
+        match error {
+            TransportError::Denied(denied) => HandshakeError::Denied(denied).into(),
+            error => ConnectError::Transport(error),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Patterns with `*` and `**` for names in certificates.
 
 /// A pattern in which `*` stands for any characters but the separator, at least one, and `**` for any characters.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Glob {
     pattern: String,
     separator: u8,

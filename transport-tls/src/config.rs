@@ -57,7 +57,8 @@ pub enum ClientCertificates {
     /// Every client must have one that is trusted.
     #[default]
     Required,
-    /// A client may do without, and is anonymous then; one that is presented must be trusted.
+    /// A client may do without, and is anonymous then; one that is presented must be trusted. Where the listener's policy lets
+    /// nobody in without, as with names alone, this is [`Required`](ClientCertificates::Required).
     Optional,
     /// They are not asked for: clients prove themselves otherwise, or not at all.
     NotAsked,

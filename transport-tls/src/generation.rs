@@ -1,7 +1,7 @@
 //! One state of certificate, trust and revocation lists, as rustls uses it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use rustls::client::Resumption;
@@ -31,6 +31,8 @@ use crate::verifier::{RevocationLists, Verifier};
 pub(crate) struct Generation {
     pub(crate) server: Result<Arc<ServerConfig>, NotSetUp>,
     pub(crate) client: Result<Arc<ClientConfig>, NotSetUp>,
+    /// The client's settings for each of the last policies, the latest one at the end.
+    selective: Mutex<Vec<(Policy, Arc<ClientConfig>)>>,
     pub(crate) verifier: Arc<Verifier>,
     /// Tells this state from another.
     digest: [u8; 32],
@@ -40,6 +42,9 @@ pub(crate) struct Generation {
 
 /// So many servers' sessions a client keeps: the library counts eight tickets, of about 2 KiB each, for every server.
 const SESSIONS: usize = 32 * 8;
+
+/// With more policies than that in turns, a client resumes fewer sessions.
+const MOST_POLICIES: usize = 32;
 
 impl Generation {
     /// Reads all files.
@@ -77,7 +82,7 @@ impl Generation {
             true => Err(NotSetUp::Trust),
             false => Ok(client(config, &provider, &verifier, own, &key_log)?),
         };
-        Ok(Generation { server, client, verifier, digest, own_not_after })
+        Ok(Generation { server, client, selective: Mutex::default(), verifier, digest, own_not_after })
     }
 
     /// The server's settings for a listener that lets in these only: with a key for tickets of its own, since a resumed session
@@ -92,6 +97,32 @@ impl Generation {
         let (clients, own) = (clients.with_policy(policy.clone()), Arc::clone(&all.cert_resolver));
         let server = server(config, all.crypto_provider(), clients, own, &all.key_log);
         Ok(server.expect("the settings have been used before, and random numbers do not run out"))
+    }
+
+    /// The client's settings for servers whom this policy allows: the same ones for equal policies, since rustls resumes only
+    /// sessions that were made with the same verifier. So none is resumed with a server whom another policy has allowed.
+    pub(crate) fn client_for(&self, policy: &Policy) -> Result<Arc<ClientConfig>, NotSetUp> {
+        let all = self.client.as_ref().map_err(|missing| *missing)?;
+        // Held for a look and the making of settings, which copies a few pointers.
+        let mut selective = self.selective.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = selective.iter().position(|(made_for, _)| made_for == policy);
+        let latest = match known {
+            Some(at) => selective.remove(at),
+            None => {
+                let servers =
+                    HandshakeVerifier::new(Arc::clone(&self.verifier), ClientCertificates::NotAsked);
+                let mut client = ClientConfig::clone(all);
+                let servers = servers.with_policy(policy.clone());
+                client.dangerous().set_certificate_verifier(Arc::new(servers));
+                (policy.clone(), Arc::new(client))
+            }
+        };
+        let client = Arc::clone(&latest.1);
+        if selective.len() >= MOST_POLICIES {
+            selective.remove(0);
+        }
+        selective.push(latest);
+        Ok(client)
     }
 
     /// Whether the other one was read from the same contents.
@@ -253,26 +284,53 @@ fn settings(error: impl std::fmt::Display) -> LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::TlsError;
     use crate::own_certificate::OwnCertificate;
+    use crate::refusal::Refusal;
     use crate::trust::Trust;
     use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
     use rustls::pki_types::ServerName;
     use rustls::server::Acceptor;
-    use rustls::{ClientConnection, HandshakeKind, NamedGroup, ServerConnection};
+    use rustls::{
+        AlertDescription, ClientConnection, ConnectionCommon, HandshakeKind, NamedGroup, ServerConnection,
+        SideData,
+    };
 
-    /// Both sides, with one certificate for both.
-    fn sides() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+    /// With one certificate for both sides.
+    fn generation() -> Generation {
         let authority = CertificateAuthority::new(&AuthorityConfig::default()).unwrap();
         let own = authority.issue(&LeafConfig::new(["a"]).unwrap()).unwrap();
         let config = TlsConfig::new()
             .with_certificate(OwnCertificate::from_pem(own.combined_pem().as_bytes()))
             .with_trust(Trust::ca_pem(authority.certificate().pem()));
-        let generation = Generation::load(&config).unwrap();
+        Generation::load(&config).unwrap()
+    }
+
+    fn sides() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+        let generation = generation();
         (generation.client.unwrap(), generation.server.unwrap())
     }
 
     fn client(config: Arc<ClientConfig>) -> ClientConnection {
         ClientConnection::new(config, ServerName::try_from("a").unwrap()).unwrap()
+    }
+
+    /// Takes what one side has to say to the other.
+    fn pass<A, B>(from: &mut ConnectionCommon<A>, to: &mut ConnectionCommon<B>) -> Result<(), rustls::Error>
+    where
+        A: SideData,
+        B: SideData,
+    {
+        let mut wire = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut wire).unwrap();
+        }
+        let mut wire = &wire[..];
+        while !wire.is_empty() {
+            to.read_tls(&mut wire).unwrap();
+            to.process_new_packets()?;
+        }
+        Ok(())
     }
 
     /// The group that a client and a server agree on, and how.
@@ -283,15 +341,11 @@ mod tests {
         let mut client = client(client_config);
         let mut server = ServerConnection::new(server_config).unwrap();
         while client.is_handshaking() || server.is_handshaking() {
-            let mut wire = Vec::new();
-            client.write_tls(&mut wire).unwrap();
-            server.read_tls(&mut &wire[..]).unwrap();
-            server.process_new_packets().unwrap();
-            wire.clear();
-            server.write_tls(&mut wire).unwrap();
-            client.read_tls(&mut &wire[..]).unwrap();
-            client.process_new_packets().unwrap();
+            pass(&mut client, &mut server).unwrap();
+            pass(&mut server, &mut client).unwrap();
         }
+        // The ticket.
+        pass(&mut server, &mut client).unwrap();
         let group = server.negotiated_key_exchange_group().unwrap().name();
         assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), group);
         (group, server.handshake_kind().unwrap())
@@ -325,5 +379,48 @@ mod tests {
             plain.unwrap().with_no_client_auth().with_cert_resolver(Arc::clone(&server_config.cert_resolver));
         plain.alpn_protocols = server_config.alpn_protocols.clone();
         assert_eq!(agreed(client_config, Arc::new(plain)), (NamedGroup::X25519, HandshakeKind::Full));
+    }
+
+    #[test]
+    fn a_session_is_resumed_for_an_equal_policy_and_for_no_other() {
+        let generation = generation();
+        let connect = |policy: &str| {
+            let client = generation.client_for(&policy.parse().unwrap()).unwrap();
+            agreed(client, generation.server.clone().unwrap()).1
+        };
+        assert_eq!(connect("dns:a"), HandshakeKind::Full);
+        assert_eq!(connect("dns:a"), HandshakeKind::Resumed);
+        assert_eq!(connect("dns:*"), HandshakeKind::Full);
+        assert_eq!(connect("dns:*"), HandshakeKind::Resumed);
+    }
+
+    #[test]
+    fn a_server_that_the_policy_denies_gets_the_alert_and_learns_nothing_of_the_client() {
+        let generation = generation();
+        let server_config = generation.server.clone().unwrap();
+        // A session of another policy is no way around this one.
+        agreed(generation.client_for(&Policy::san_dns("a")).unwrap(), Arc::clone(&server_config));
+        let mut client = client(generation.client_for(&Policy::san_dns("b")).unwrap());
+        let mut server = ServerConnection::new(server_config).unwrap();
+        pass(&mut client, &mut server).unwrap();
+        let refused = pass(&mut server, &mut client).unwrap_err();
+        let reason = TlsError::of_rustls(&refused);
+        assert!(matches!(reason, TlsError::Refused(Refusal::Denied(_))), "{reason:?}");
+        let told = pass(&mut client, &mut server).unwrap_err();
+        assert_eq!(told, rustls::Error::AlertReceived(AlertDescription::CertificateUnknown));
+        assert!(server.peer_certificates().is_none());
+    }
+
+    #[test]
+    fn the_settings_of_the_last_policies_are_kept_and_no_more() {
+        let generation = generation();
+        let of = |i: usize| generation.client_for(&Policy::san_dns(i.to_string())).unwrap();
+        let (first, second) = (of(0), of(1));
+        (2..MOST_POLICIES).for_each(|i| drop(of(i)));
+        assert!(Arc::ptr_eq(&first, &of(0)));
+        of(MOST_POLICIES);
+        assert!(Arc::ptr_eq(&first, &of(0)), "it was the latest but one");
+        assert!(!Arc::ptr_eq(&second, &of(1)), "it was the oldest");
+        assert_eq!(generation.selective.lock().unwrap().len(), MOST_POLICIES);
     }
 }

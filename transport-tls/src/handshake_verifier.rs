@@ -10,7 +10,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use transport_core::Policy;
+use transport_core::{Certificate, Policy};
 
 use crate::config::ClientCertificates;
 use crate::refusal::Refusal;
@@ -20,7 +20,7 @@ use crate::verifier::{PeerRole, Verifier, system_time};
 pub(crate) struct HandshakeVerifier {
     verifier: Arc<Verifier>,
     client_certificates: ClientCertificates,
-    /// Who may in, as far as a client's certificate decides that.
+    /// Who the peer may be, as far as its certificate decides that.
     policy: Option<Policy>,
     hints: Vec<DistinguishedName>,
 }
@@ -38,10 +38,15 @@ impl HandshakeVerifier {
         HandshakeVerifier { verifier, client_certificates, policy: None, hints }
     }
 
-    /// Has clients refused, too, whom this policy denies by their certificates alone.
+    /// Has peers refused, too, whom this policy denies by their certificates alone, or by having none.
     pub(crate) fn with_policy(mut self, policy: Policy) -> HandshakeVerifier {
         self.policy = Some(policy);
         self
+    }
+
+    fn check_policy(&self, certificate: Option<&Certificate>) -> Result<(), Refusal> {
+        let Some(policy) = &self.policy else { return Ok(()) };
+        Ok(policy.check_certificate(certificate)?)
     }
 
     fn chain<'a>(leaf: &CertificateDer<'a>, intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
@@ -55,7 +60,8 @@ impl ClientCertVerifier for HandshakeVerifier {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.client_certificates == ClientCertificates::Required
+        // Where nobody can pass without one, the alert that asks for it says more than a refusal later on.
+        self.client_certificates == ClientCertificates::Required || self.check_policy(None).is_err()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -70,9 +76,7 @@ impl ClientCertVerifier for HandshakeVerifier {
     ) -> Result<ClientCertVerified, Error> {
         let chain = HandshakeVerifier::chain(end_entity, intermediates);
         let peer = self.verifier.verify(&chain, PeerRole::Client, system_time(now))?;
-        if let Some(policy) = &self.policy {
-            policy.check_certificate(peer.leaf()).map_err(Refusal::from)?;
-        }
+        self.check_policy(Some(peer.leaf()))?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -111,6 +115,7 @@ impl ServerCertVerifier for HandshakeVerifier {
         let chain = HandshakeVerifier::chain(end_entity, intermediates);
         let peer = self.verifier.verify(&chain, PeerRole::Server, system_time(now))?;
         self.verifier.verify_name(&peer, server_name)?;
+        self.check_policy(Some(peer.leaf()))?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -73,7 +73,7 @@ pub enum Refusal {
         /// When the next list was due.
         next_update: SystemTime,
     },
-    /// The listener's policy does not allow whom it proves.
+    /// The policy does not allow whom it proves.
     #[error(transparent)]
     Denied(#[from] Denied),
     /// Its key is none of the pinned ones.

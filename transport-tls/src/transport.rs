@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use transport_core::tcp::TcpTransport;
-use transport_core::{Address, BoxFuture, Established, Listener, Transport, TransportError, say_farewell};
+use transport_core::{
+    Address, BoxFuture, Established, Listener, Policy, Transport, TransportError, say_farewell,
+};
 
 use crate::config::TlsConfig;
 use crate::error::{LoadError, TlsError};
@@ -121,9 +123,17 @@ impl TlsTransport {
         &self.state
     }
 
-    async fn connect_to(&self, address: &Address) -> Result<Established, TransportError> {
+    async fn connect_to(
+        &self,
+        address: &Address,
+        policy: Option<&Policy>,
+    ) -> Result<Established, TransportError> {
         let generation = self.state.generation();
-        let client = generation.client.clone().map_err(|missing| refused(TlsError::NotSetUp(missing)))?;
+        let client = match policy {
+            Some(policy) => generation.client_for(policy),
+            None => generation.client.clone(),
+        };
+        let client = client.map_err(|missing| refused(TlsError::NotSetUp(missing)))?;
         let name = self.server_name(address).map_err(refused)?;
         let inner = self.inner.connect(&self.inner_address(address)).await;
         let below = inner.map_err(|error| self.renamed(error, address, "connect to"))?;
@@ -197,7 +207,15 @@ impl Transport for TlsTransport {
     }
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
-        Box::pin(self.connect_to(address))
+        Box::pin(self.connect_to(address, None))
+    }
+
+    fn connect_only_to<'a>(
+        &'a self,
+        address: &'a Address,
+        policy: &'a Policy,
+    ) -> BoxFuture<'a, Result<Established, TransportError>> {
+        Box::pin(self.connect_to(address, Some(policy)))
     }
 
     fn listen<'a>(

@@ -156,6 +156,33 @@ async fn s_client_whose_name_the_policy_does_not_know_gets_the_same_alert() {
 }
 
 #[tokio::test]
+async fn s_server_whose_name_the_policy_does_not_know_gets_the_same_alert_and_no_certificate() {
+    let Some(folder) = Folder::new() else { return };
+    bounded(async {
+        let tls = TlsTransport::with_config(folder.config("alice.pem").danger_allow_tls12()).unwrap();
+        for version in VERSIONS {
+            let verifying = format!("-rev -naccept 1 -Verify 1 {version}");
+            // What it prints of each certificate that it sees.
+            let certificate = "depth=0";
+            let (mut server, port) = folder.server("db.example.pem", &verifying).await;
+            let address = format!("tls://127.0.0.1:{port}?name=db.example");
+            let connecting =
+                transport::connect(&*address).transport(tls.clone()).server(Policy::san_dns("bob"));
+            let logged = connecting.await.map(|_| ()).unwrap_err().to_string();
+            assert_eq!(logged, "dns:db.example is not allowed by the policy (dns:bob)");
+            let said = server.said().await;
+            assert!(said.contains(THE_ALERT) && !said.contains(certificate), "{version}: {said}");
+
+            let (mut server, port) = folder.server("db.example.pem", &verifying).await;
+            drop(connect(&tls, port).await.unwrap());
+            let said = server.said().await;
+            assert!(!said.contains(THE_ALERT) && said.contains(certificate), "{version}: {said}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_whose_key_is_not_pinned_is_refused() {
     let Some(folder) = Folder::new() else { return };
     bounded(async {

@@ -6,7 +6,7 @@ mod text;
 use std::fmt;
 use std::sync::Arc;
 
-use self::rule::Rule;
+use self::rule::{Check, Rule};
 use crate::evidence::{Certificate, Evidence, Proof, Protection};
 use crate::glob::Glob;
 use crate::identity::Identity;
@@ -27,6 +27,8 @@ pub use text::PolicyError;
 /// In a glob, `*` stands for any characters except the separator (`.` in DNS names, `/` in URIs) and `**` for any
 /// characters at all.
 ///
+/// Two policies are equal when they have the same rules in the same order; a function of one's own is equal to its clones only.
+///
 /// # Examples
 ///
 /// ```
@@ -35,7 +37,7 @@ pub use text::PolicyError;
 /// assert_eq!(policy.to_string(), "uid:1000 or user:alice or dns:*.db.example");
 /// # Ok::<(), transport_core::PolicyError>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Policy {
     rule: Arc<Rule>,
 }
@@ -139,12 +141,13 @@ impl Policy {
 
     /// Allows peers for whom `check` is true; `name` stands for it in messages.
     ///
-    /// `check` runs in the middle of a handshake: it must not block.
+    /// `check` runs in the middle of a handshake: it must not block. It sees all that is proven about the peer, so it is asked once
+    /// that is known: over TLS that is after TLS's own handshake, whose alert refuses only whom a rule about certificates refuses.
     pub fn custom(
         name: impl Into<String>,
         check: impl Fn(&Identity) -> bool + Send + Sync + 'static,
     ) -> Policy {
-        Policy::from_rule(Rule::Custom { name: name.into(), check: Box::new(check) })
+        Policy::from_rule(Rule::Custom { name: name.into(), check: Check(Arc::new(check)) })
     }
 
     /// Allows whom either allows.
@@ -192,18 +195,18 @@ impl Policy {
         self.check(&Identity::new(evidence, &[]))
     }
 
-    /// Checks the certificate that a peer presents, when nothing else about it is known yet: for a transport that can refuse it
-    /// in a handshake of its own.
+    /// Checks the certificate that a peer presents, or that it presents none, when nothing else about it is known yet: for a
+    /// transport that can refuse it in a handshake of its own.
     ///
     /// # Errors
     ///
     /// [`Denied`] names the peer and the policy, when nothing that might still be proven could help.
-    pub fn check_certificate(&self, certificate: &Certificate) -> Result<(), Denied> {
+    pub fn check_certificate(&self, certificate: Option<&Certificate>) -> Result<(), Denied> {
         if self.rule.may_allow(certificate) {
             return Ok(());
         }
-        let proof = Proof::Certificate(Arc::new(certificate.clone()));
-        let peer = Identity::new(&Evidence::new(Protection::Encrypted), &[proof]);
+        let proof = certificate.map(|certificate| Proof::Certificate(Arc::new(certificate.clone())));
+        let peer = Identity::new(&Evidence::new(Protection::Encrypted), proof.as_slice());
         Err(Denied { peer: peer.to_string(), policy: self.to_string() })
     }
 
@@ -285,7 +288,7 @@ mod tests {
     fn a_certificate_is_denied_by_itself_only_where_nothing_else_could_help() {
         let identity = tls(2);
         let Proof::Certificate(certificate) = &identity.proofs()[0] else { unreachable!() };
-        let check = |policy: Policy| policy.check_certificate(certificate);
+        let check = |policy: Policy| policy.check_certificate(Some(certificate));
         let rule = |rule: &str| rule.parse::<Policy>().unwrap();
         for policy in [
             rule("dns:a.db.example"),
@@ -307,6 +310,36 @@ mod tests {
         }
         let denied = check(rule("dns:other")).unwrap_err();
         assert_eq!(denied, rule("dns:other").check(&identity).unwrap_err());
+    }
+
+    #[test]
+    fn a_peer_without_a_certificate_is_denied_by_that_only_where_nothing_else_could_help() {
+        let check = |policy: Policy| policy.check_certificate(None);
+        let rule = |rule: &str| rule.parse::<Policy>().unwrap();
+        for policy in
+            [rule("dns:a").or(rule("uid:7")), Policy::danger_anyone(), Policy::custom("c", |_| false)]
+        {
+            assert_eq!(check(policy.clone()), Ok(()), "{policy}");
+        }
+        let pin = Policy::spki_pin([1; 32]);
+        for policy in
+            [rule("dns:a").or(pin), rule("uri:a").and(rule("uid:7")), rule("certified"), rule("issuer:a")]
+        {
+            let denied = check(policy.clone()).unwrap_err();
+            assert_eq!(denied, policy.check(&peer(&[])).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn policies_of_the_same_rules_are_equal_and_functions_only_to_themselves() {
+        let policy = || Policy::uid(1).or("dns:*.a".parse().unwrap()).and(Policy::certified());
+        assert_eq!(policy(), policy());
+        assert_ne!(policy(), policy().or(Policy::uid(2)));
+        assert_ne!(Policy::san_dns("a"), Policy::san_uri("a"));
+        let custom = || Policy::custom("same name", |_| true);
+        let one = custom();
+        assert_eq!(one.clone().or(Policy::uid(1)), one.clone().or(Policy::uid(1)));
+        assert_ne!(one, custom());
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub trait Transport: Send + Sync {
     /// Opens a stream to `address`.
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>>;
 
+    /// As [`connect`](Transport::connect), and tells who the server may be, where that is decided by what the transport proves and
+    /// by nothing else. A transport with a handshake of its own can then refuse others in it, before it says who this side is.
+    /// It may keep the policy for later connections. Core checks the policy in any case. The default: connects.
+    fn connect_only_to<'a>(
+        &'a self,
+        address: &'a Address,
+        _policy: &'a Policy,
+    ) -> BoxFuture<'a, Result<Established, TransportError>> {
+        self.connect(address)
+    }
+
     /// Starts to listen at `address`.
     fn listen<'a>(&'a self, address: &'a Address)
     -> BoxFuture<'a, Result<Box<dyn Listener>, TransportError>>;
@@ -115,6 +126,14 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
         (**self).connect(address)
+    }
+
+    fn connect_only_to<'a>(
+        &'a self,
+        address: &'a Address,
+        policy: &'a Policy,
+    ) -> BoxFuture<'a, Result<Established, TransportError>> {
+        (**self).connect_only_to(address, policy)
     }
 
     fn listen<'a>(

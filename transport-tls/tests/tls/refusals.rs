@@ -2,11 +2,13 @@
 
 use certgen::{Credentials, LeafConfig, Profile, Validity, self_signed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use transport_core::{Address, HandshakeError, Listen, Policy, ServerEvent, Transport as _, Transports};
-use transport_tls::{TlsConfig, TlsTransport, Trust};
+use transport_core::{
+    Address, ConnectError, HandshakeError, Listen, Policy, ServerEvent, Transport as _, Transports,
+};
+use transport_tls::{ClientCertificates, TlsConfig, TlsTransport, Trust};
 
 use crate::common::{Authority, between, leaf, own, write_new};
-use crate::meet::{bounded, chain, part, serve, serve_for};
+use crate::meet::{bounded, chain, client, part, refusal, serve, serve_for};
 
 /// What a refused peer learns, whatever the reason.
 const THE_ALERT: &str = "the peer refused this side: it does not accept this side's certificate; its own log says why \
@@ -121,6 +123,45 @@ async fn a_client_whose_name_is_not_allowed_gets_the_same_alert_and_no_ticket() 
             "{reason}"
         );
     }
+}
+
+/// Were it otherwise, a server in another's place would see who its client is before the client turns away.
+#[tokio::test]
+async fn a_server_whose_name_is_not_allowed_gets_the_same_alert_also_where_another_policy_has_a_ticket() {
+    let authority = Authority::new();
+    let (mut server, mut events) = serve(&authority.tls(&authority.leaf("db.example"))).await;
+    let alice = authority.tls(&authority.leaf("alice"));
+    let (near, _far) = crate::meet::meet(&alice, &mut server, "db.example").await;
+    drop(near);
+    let connect = client(&alice, &server, "db.example").server(Policy::san_dns("cache.example"));
+    let error = bounded(connect).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, ConnectError::Handshake(HandshakeError::Denied(_))), "{error:?}");
+    assert_eq!(error.to_string(), "dns:db.example is not allowed by the policy (dns:cache.example)");
+    assert!(!error.mends_itself());
+    let told = bounded(refusal(&mut events)).await;
+    assert!(told.ends_with(THE_ALERT), "{told}");
+}
+
+#[tokio::test]
+async fn optional_certificates_are_refused_like_required_ones_and_asked_for_where_nobody_passes_without() {
+    let authority = Authority::new();
+    let config = authority
+        .config(&authority.leaf("db.example"))
+        .with_client_certificates(ClientCertificates::Optional);
+    let tls = TlsTransport::with_config(config).unwrap();
+    let anonymous = TlsTransport::with_config(TlsConfig::new().with_trust(authority.trust())).unwrap();
+    let (server, mut events) = serve_for(&tls, Policy::san_dns("bob")).await;
+    let (told, logged) =
+        part(&authority.tls(&authority.leaf("alice")), &server, &mut events, "db.example").await;
+    assert!(logged.ends_with("dns:alice is not allowed by the policy (dns:bob)"), "{logged}");
+    assert!(told.ends_with(THE_ALERT), "{told}");
+    let (told, logged) = part(&anonymous, &server, &mut events, "db.example").await;
+    assert!(logged.ends_with("the peer presented no certificate"), "{logged}");
+    assert!(told.contains("it wants a certificate, and this side has presented none"), "{told}");
+    // Here somebody does.
+    let (mut server, _events) =
+        serve_for(&tls, Policy::san_dns("bob").or(Policy::custom("anonymous", |_| true))).await;
+    crate::meet::meet(&anonymous, &mut server, "db.example").await;
 }
 
 /// It sees all that is known of a peer, which in the middle of the handshake is not all yet.

@@ -69,6 +69,18 @@ impl<T: Transport> FaultyTransport<T> {
     pub fn control(&self) -> FaultControl {
         self.control.clone()
     }
+
+    async fn connect_by(
+        &self,
+        address: &Address,
+        connecting: BoxFuture<'_, Result<Established, TransportError>>,
+    ) -> Result<Established, TransportError> {
+        if !self.control.may_connect().await {
+            let error = io::Error::new(io::ErrorKind::ConnectionRefused, "refused by the fault plan");
+            return Err(TransportError::io(format!("connect to {address}"), error));
+        }
+        Ok(wrap(connecting.await?, Role::Client, &self.control))
+    }
 }
 
 impl<T: Transport> Transport for FaultyTransport<T> {
@@ -77,14 +89,15 @@ impl<T: Transport> Transport for FaultyTransport<T> {
     }
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, Result<Established, TransportError>> {
-        Box::pin(async move {
-            if !self.control.may_connect().await {
-                let error = io::Error::new(io::ErrorKind::ConnectionRefused, "refused by the fault plan");
-                return Err(TransportError::io(format!("connect to {address}"), error));
-            }
-            let established = self.inner.connect(address).await?;
-            Ok(wrap(established, Role::Client, &self.control))
-        })
+        Box::pin(self.connect_by(address, self.inner.connect(address)))
+    }
+
+    fn connect_only_to<'a>(
+        &'a self,
+        address: &'a Address,
+        policy: &'a Policy,
+    ) -> BoxFuture<'a, Result<Established, TransportError>> {
+        Box::pin(self.connect_by(address, self.inner.connect_only_to(address, policy)))
     }
 
     fn listen<'a>(
