@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use common::raw::{joined, message};
 use common::{Places, config, connected, within};
 use futures_util::SinkExt as _;
+use tokio::io::AsyncWriteExt as _;
 use transport_core::Message;
 use transport_zmq::{HighWaterMark, PubSocket, SubSocket, XPubSocket, XSubSocket};
 
@@ -112,6 +115,26 @@ async fn subscriptions_are_told_as_the_socket_was_asked_to() {
             told.push(message);
         }
         assert!(told.iter().map(|message| &message[0][..]).eq(expected.iter().copied()), "{kind}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_peer_that_is_turned_out_each_subscription_is_told_with_its_end() {
+    let places = Places::new();
+    let mut publisher = XPubSocket::new(&places.transports, config());
+    let address = publisher.bind("tcp://127.0.0.1:0").await.unwrap();
+    let mut peer = joined(&address, "SUB", b"").await;
+    let too_many: Vec<u8> =
+        (0..10_001u32).flat_map(|number| message(&[&[&[1], &number.to_be_bytes()[..]].concat()])).collect();
+    let _reset = within(peer.write_all(&too_many)).await;
+    for kind in [1, 0] {
+        let mut told = HashSet::new();
+        for _ in 0..10_000 {
+            let message = within(publisher.recv()).await;
+            assert_eq!(message[0][0], kind, "{}", told.len());
+            told.insert(message);
+        }
+        assert_eq!(told.len(), 10_000);
     }
 }
 

@@ -127,9 +127,8 @@ async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
         };
         bulk = batch.byte_count() >= BULK;
         spin.end();
-        if let Err(rejection) = hub.pattern.arrived(peer, &mut batch) {
-            return rejection.into();
-        }
+        // Before a rejection something may have been let through, and counts.
+        let let_through = hub.pattern.arrived(peer, &mut batch);
         if !batch.is_empty() {
             if hub.config.conflate {
                 let mut left = batch.len();
@@ -142,6 +141,9 @@ async fn read(hub: &Hub, peer: &Peer, receiver: &mut Receiver) -> Disconnected {
             if peer.gate().held() >= TURN {
                 tokio::task::yield_now().await;
             }
+        }
+        if let Err(rejection) = let_through {
+            return rejection.into();
         }
     }
 }

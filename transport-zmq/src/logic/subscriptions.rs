@@ -121,6 +121,16 @@ impl<K: Copy + Ord> Subscriptions<K> {
         false
     }
 
+    /// Whether anyone has subscribed to exactly this topic.
+    pub(crate) fn contains(&self, topic: &[u8]) -> bool {
+        let (mut at, mut rest) = (ROOT, topic);
+        while !rest.is_empty() {
+            let Some(next) = self.step(at, rest) else { return false };
+            (at, rest) = next;
+        }
+        !self.nodes[at].keys.is_empty()
+    }
+
     /// The child with which a text goes on, and what is left of the text there.
     #[inline]
     fn step<'t>(&self, at: usize, rest: &'t [u8]) -> Option<(usize, &'t [u8])> {
@@ -283,6 +293,7 @@ mod tests {
             expected.sort_unstable();
             found.sort_unstable();
             prop_assert_eq!(tree.matches(text.as_bytes()), !expected.is_empty());
+            prop_assert_eq!(tree.contains(text.as_bytes()), plain.iter().any(|(topic, _)| *topic == text));
             prop_assert_eq!(&found, &expected);
             if tree.place_of(text.as_bytes()) == tree.place_of(other.as_bytes()) {
                 let mut as_well = visited(&tree, &other);

@@ -9,7 +9,7 @@ use transport_core::{Message, MessageRef};
 
 use super::handle::Counters;
 use crate::engine::{Incoming, Outgoing, Owner, Room};
-use crate::publishing::Publisher;
+use crate::publishing::{Publisher, Subscribers};
 use crate::sockets::{Routes, Topics, behind_sender};
 use crate::subscribing::Wanted;
 
@@ -30,6 +30,8 @@ pub(crate) enum Inlet {
     Routed(Incoming),
     /// What was subscribed to.
     Subscribed(Incoming, Topics),
+    /// Subscriptions and their ends, as far as they are true, and what else subscribers send.
+    Subscriptions(Incoming, Arc<Subscribers>),
 }
 
 /// How a socket sends.
@@ -128,9 +130,10 @@ impl Inlet {
         loop {
             let message = match self {
                 Inlet::None => return Poll::Pending,
-                Inlet::Plain(incoming) | Inlet::Routed(incoming) | Inlet::Subscribed(incoming, _) => {
-                    ready!(incoming.poll_recv(cx))
-                }
+                Inlet::Plain(incoming)
+                | Inlet::Routed(incoming)
+                | Inlet::Subscribed(incoming, _)
+                | Inlet::Subscriptions(incoming, _) => ready!(incoming.poll_recv(cx)),
             };
             if let Some(message) = self.as_passed_on(message) {
                 return Poll::Ready(message);
@@ -142,9 +145,10 @@ impl Inlet {
         loop {
             let message = match self {
                 Inlet::None => return None,
-                Inlet::Plain(incoming) | Inlet::Routed(incoming) | Inlet::Subscribed(incoming, _) => {
-                    incoming.try_recv()?
-                }
+                Inlet::Plain(incoming)
+                | Inlet::Routed(incoming)
+                | Inlet::Subscribed(incoming, _)
+                | Inlet::Subscriptions(incoming, _) => incoming.try_recv()?,
             };
             if let Some(message) = self.as_passed_on(message) {
                 return Some(message);
@@ -152,12 +156,13 @@ impl Inlet {
         }
     }
 
-    /// A message that has just been received, as the other end sends it; `None` when it was not subscribed to.
+    /// A message that has just been received, as the other end sends it; `None` when it is not for the other end.
     fn as_passed_on(&self, message: Message) -> Option<Message> {
         match self {
             Inlet::None | Inlet::Plain(_) => Some(message),
             Inlet::Routed(incoming) => Some(behind_sender(message, &incoming.sender_of_last())),
             Inlet::Subscribed(_, topics) => topics.matches(&message[0]).then_some(message),
+            Inlet::Subscriptions(_, subscribers) => subscribers.is_true(&message).then_some(message),
         }
     }
 }

@@ -54,7 +54,8 @@ pub struct PubSocket {
 ///
 /// A subscription is a message: `01` and the topic, or `00` and the topic when it is taken back. Only the first and the
 /// last peer of a topic are told of, unless the socket is [`verbose`](XPubSocket::verbose) or
-/// [`verboser`](XPubSocket::verboser). When a peer goes, its subscriptions end as if it had taken them back.
+/// [`verboser`](XPubSocket::verboser). When a peer goes, its subscriptions end as if it had taken them back. A peer that takes
+/// back what it never had is told of only where nobody has subscribed to the topic.
 pub struct XPubSocket {
     hub: Owner,
     publisher: Publisher,
@@ -288,4 +289,7 @@ receiving!(XPubSocket);
 common!(PubSocket);
 common!(XPubSocket);
 proxying!(PubSocket: |socket| Inlet::None, Outlet::Published(socket.publisher));
-proxying!(XPubSocket: |socket| Inlet::Plain(socket.incoming), Outlet::Published(socket.publisher));
+proxying!(
+    XPubSocket: |socket| Inlet::Subscriptions(socket.incoming, socket.subscribers),
+    Outlet::Published(socket.publisher)
+);
