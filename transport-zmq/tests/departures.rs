@@ -5,14 +5,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Places, config, connected, event, raw, within};
+use common::{Places, config, connected, curve, event, raw, within};
 use transport_core::framing::Role;
 use transport_core::mem::MemTransport;
 use transport_core::test_util::{Direction, FaultPlan, FaultyTransport, virtual_time};
 use transport_core::{Limits, Policy, Transports};
 use transport_zmq::{
-    DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, Security, SocketEvent, SocketEvents,
-    SubSocket,
+    DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, Security, SocketConfig, SocketEvent,
+    SocketEvents, SubSocket,
 };
 
 /// Events keep the peers that they tell of, and an application may do so too: that must not keep a connection open.
@@ -90,11 +90,24 @@ fn an_endpoint_that_is_disconnected_from_at_any_moment_has_no_connection_afterwa
 }
 
 /// Messages that wait for an endpoint go out on its first connection; wherever that breaks, those of which the stream has
-/// taken no byte go out on the next one.
+/// taken no byte go out on the next one, sealed anew if they were sealed.
 #[test]
 fn what_waits_for_an_endpoint_is_kept_wherever_its_connection_breaks() {
-    const LENGTH: u64 = 12;
-    for breaks in (100..1600).step_by(7) {
+    let null = || [(); 2].map(|()| config());
+    // READY of a PUSH has more than 20 bytes, and its INITIATE more than 270.
+    breaks_while_sending(null, 84, 12, (100..1600).step_by(7));
+    breaks_while_sending(curve, 64 + 202 + 270, 45, (600..5000).step_by(29));
+}
+
+/// The client's stream breaks after each of these numbers of bytes: its handshake has `handshake` at least, and each message `length`.
+fn breaks_while_sending(
+    configs: impl Fn() -> [SocketConfig; 2],
+    handshake: u64,
+    length: u64,
+    breaks: impl Iterator<Item = u64>,
+) {
+    for breaks in breaks {
+        let [binding, connecting] = configs();
         virtual_time(1, async |_| {
             let faulty = FaultyTransport::new(MemTransport::new());
             faulty.control().plan(move |role, number| match (role, number) {
@@ -102,8 +115,8 @@ fn what_waits_for_an_endpoint_is_kept_wherever_its_connection_breaks() {
                 _ => FaultPlan::new(),
             });
             let transports = Transports::new().with(faulty);
-            let mut push = PushSocket::new(&transports, config());
-            let mut pull = PullSocket::new(&transports, config());
+            let mut push = PushSocket::new(&transports, connecting);
+            let mut pull = PullSocket::new(&transports, binding);
             push.connect("inproc://breaks").unwrap();
             for number in 0..100u32 {
                 push.send(format!("{number:010}").as_bytes()).await.unwrap();
@@ -115,8 +128,10 @@ fn what_waits_for_an_endpoint_is_kept_wherever_its_connection_breaks() {
             }
             assert!(received.is_sorted_by(|a, b| a < b), "each once and in order: {received:?}");
             let missing = 100 - received.len() as u64;
-            // READY of a PUSH has more than 20 bytes.
-            assert!(missing <= breaks.saturating_sub(84) / LENGTH + 1, "{missing} after {breaks} bytes");
+            assert!(
+                missing <= breaks.saturating_sub(handshake) / length + 1,
+                "{missing} after {breaks} bytes"
+            );
             let before = received.iter().zip(0..).take_while(|(number, i)| **number == *i).count();
             let after = 100 - (received.len() - before) as u64;
             assert!(received[before..].iter().copied().eq(after..100), "{received:?}");
@@ -169,14 +184,33 @@ async fn messages_that_go_to_nobody_are_counted_in_an_event() {
     let mut events = push.events();
     let address = push.bind("tcp://127.0.0.1:0").await.unwrap();
     let deaf = raw::joined(&address, "PULL", b"").await;
+    let sent = fill(&mut push).await;
+    drop(deaf);
+    let unsent_of_it = unsent(&mut events).await;
+    assert!((sent / 10..=sent).contains(&unsent_of_it), "{unsent_of_it} of {sent}");
+
+    // Sealed messages are counted too.
+    let [binding, connecting] = curve();
+    let mut push = PushSocket::new(&places.transports, binding);
+    let mut events = push.events();
+    let address = push.bind("tcp://127.0.0.1:0").await.unwrap();
+    let one = HighWaterMark::new(1, 1);
+    let deaf = PullSocket::new(&places.transports, connecting.with_receive_mark(one));
+    deaf.connect(&address).unwrap();
+    let sent = fill(&mut push).await;
+    drop(deaf);
+    let unsent = unsent(&mut events).await;
+    assert!((sent / 10..=sent).contains(&unsent), "{unsent} of {sent}");
+}
+
+/// Sends to a peer that is about to come until it takes no more; tells how many messages.
+async fn fill(push: &mut PushSocket) -> usize {
     let mut sent = 0;
     while push.try_send(vec![0; 100_000].as_slice()).unwrap() || push.peers().is_empty() {
         sent += usize::from(!push.peers().is_empty());
         tokio::task::yield_now().await;
     }
-    drop(deaf);
-    let unsent = unsent(&mut events).await;
-    assert!((sent / 10..=sent).contains(&unsent), "{unsent} of {sent}");
+    sent
 }
 
 #[tokio::test]

@@ -9,15 +9,14 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{config, port, within};
+use common::{config, port, secured, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
 use transport_core::tcp::TcpTransport;
 use transport_core::{Message, Policy, Transports};
 use transport_zmq::{
-    DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Security,
-    SocketConfig, XPubSocket,
+    DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Security, XPubSocket,
 };
 
 const GREETING: usize = 64;
@@ -173,12 +172,6 @@ async fn a_puller_with_passwords_and_a_pusher_that_knows_one() {
 
 fn tcp() -> Transports {
     Transports::new().with(TcpTransport::new())
-}
-
-fn secured(security: Security) -> SocketConfig {
-    let mut config = config();
-    config.security = security;
-    config
 }
 
 fn message_of(parts: &[&'static str]) -> Message {

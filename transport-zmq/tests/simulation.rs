@@ -13,9 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 use transport_core::mem::MemTransport;
 use transport_core::test_util::{FaultControl, FaultyTransport, Random, sweep, virtual_time};
 use transport_core::{BackoffConfig, Limits, Message, Policy, Transports};
+use transport_zmq::curve::{CurveClient, CurveSecretKey, CurveServer};
 use transport_zmq::{
-    HighWaterMark, Peer, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RequestError, SocketConfig,
-    SocketEvent, SubSocket,
+    HighWaterMark, Peer, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RequestError, Security,
+    SocketConfig, SocketEvent, SubSocket,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ const THERE: [&str; 2] = ["inproc://d", "inproc://e"];
 struct World {
     control: FaultControl,
     transports: Transports,
+    /// With CURVE in half of the simulations: then what is queued is sealed.
     config: SocketConfig,
     until: Instant,
 }
@@ -43,10 +45,11 @@ impl World {
             .with_seed(random.number(0..=u64::MAX));
         let limits = Limits::default().with_ping_after(3 * SECOND).with_dead_after(9 * SECOND);
         let mark = HighWaterMark::new(random.length(1..=50), random.length(1..=100_000));
+        let security = if random.chance(50) { curve() } else { Security::new(Policy::same_process()) };
         World {
             control: faulty.control(),
             transports: Transports::new().with(faulty),
-            config: SocketConfig::new(Policy::same_process())
+            config: SocketConfig::new(security)
                 .with_reconnect(backoff)
                 .with_linger(LINGER)
                 .with_limits(limits.with_write_time(5 * SECOND))
@@ -85,6 +88,15 @@ impl World {
         assert_eq!(self.control.open_ends(), 0, "no stream is left behind");
         assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "no task is left behind");
     }
+}
+
+/// Every socket binds with the one key and connects with the other.
+fn curve() -> Security {
+    let [client, server] = [(); 2].map(|()| CurveSecretKey::generate());
+    let (client_key, server_key) = (client.public_key(), server.public_key());
+    Security::new(client_key.policy().or(server_key.policy()))
+        .with_mechanism(CurveServer::new(server))
+        .with_mechanism(CurveClient::new(client, server_key))
 }
 
 /// Closes a socket, which must not take longer than it lingers.

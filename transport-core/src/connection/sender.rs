@@ -174,7 +174,7 @@ impl Sender {
     /// Stops sending for good, and returns the messages that were sent and of which the stream has taken no byte: to send
     /// them on another connection. The outgoing direction ends.
     ///
-    /// A framing that cannot tell, and one that is sealed, gives none.
+    /// A framing that cannot tell gives none, nor does a [`Sealer`](crate::framing::Sealer) that does not open what it has sealed.
     ///
     /// # Cancel safety
     ///

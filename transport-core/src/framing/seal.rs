@@ -31,6 +31,12 @@ pub trait Sealer: Send {
 
     /// Appends the sealed frame body that carries `frame` to `out`, which has other bytes before it.
     fn seal(&mut self, frame: Sealed<'_>, out: &mut Vec<u8>);
+
+    /// Opens a frame body that this side has sealed and not sent, where it lies: what is in it goes out on another connection,
+    /// sealed anew. `None`, the default, when it cannot: what waits is lost with its connection then.
+    fn reopen(&self, _body: &mut [u8]) -> Option<Opened> {
+        None
+    }
 }
 
 /// The incoming direction of a [`Seal`].

@@ -60,6 +60,12 @@ impl Sealer for CurveSealer {
         out.extend_from_slice(frame.content);
         self.key.seal_in_place(&numbered(self.text, self.last), &mut out[start..]);
     }
+
+    /// The key of a box is the same for both directions, and so each side can open its own. No number is used for it: the
+    /// next connection has other keys.
+    fn reopen(&self, body: &mut [u8]) -> Option<Opened> {
+        open(&self.key, self.text, number_of(body)?, body)
+    }
 }
 
 struct CurveOpener {
@@ -71,21 +77,29 @@ struct CurveOpener {
 impl Opener for CurveOpener {
     fn open(&mut self, body: &mut [u8]) -> Result<Opened, FramingError> {
         let error = |problem| FramingError::Seal { problem };
-        let number = body.strip_prefix(NAME).and_then(|rest| rest.first_chunk());
-        let Some(number) = number.filter(|_| body.len() >= CONTENT) else {
-            return Err(error("it is no MESSAGE of CURVE"));
-        };
-        let number = u64::from_be_bytes(*number);
+        let number = number_of(body).ok_or_else(|| error("it is no MESSAGE of CURVE"))?;
         // libzmq leaves gaps open; equal and smaller numbers are replays.
         if number <= self.last {
             return Err(error("its number is not greater than the last one's: a replay"));
         }
-        let opened = self.key.open_in_place(&numbered(self.text, number), &mut body[BOX..]);
-        opened.ok_or_else(|| error("its box does not open"))?;
+        let opened =
+            open(&self.key, self.text, number, body).ok_or_else(|| error("its box does not open"))?;
         self.last = number;
-        let flags = body[FLAGS];
-        Ok(Opened { more: flags & MORE != 0, command: flags & COMMAND != 0, content: CONTENT..body.len() })
+        Ok(opened)
     }
+}
+
+/// The number of a MESSAGE; `None` when it is none.
+fn number_of(body: &[u8]) -> Option<u64> {
+    let number = body.strip_prefix(NAME)?.first_chunk()?;
+    (body.len() >= CONTENT).then(|| u64::from_be_bytes(*number))
+}
+
+/// Opens the box of a MESSAGE with this number; `None` when it does not open.
+fn open(key: &SharedKey, text: &[u8; 16], number: u64, body: &mut [u8]) -> Option<Opened> {
+    key.open_in_place(&numbered(text, number), &mut body[BOX..])?;
+    let flags = body[FLAGS];
+    Some(Opened { more: flags & MORE != 0, command: flags & COMMAND != 0, content: CONTENT..body.len() })
 }
 
 #[cfg(test)]
@@ -128,6 +142,21 @@ mod tests {
             client.sealer.seal(Sealed { more, command, content: b"x" }, &mut body);
             let opened = server.opener.open(&mut body).unwrap();
             assert_eq!((opened.more, opened.command), (more, command));
+        }
+    }
+
+    #[test]
+    fn a_side_opens_again_what_it_has_sealed_and_nothing_else() {
+        let (mut client, mut server) = pair(2);
+        for (more, command) in [(false, false), (true, false), (false, true)] {
+            let mut body = Vec::new();
+            client.sealer.seal(Sealed { more, command, content: b"x" }, &mut body);
+            let sealed = body.clone();
+            let opened = client.sealer.reopen(&mut body).unwrap();
+            assert_eq!((opened.more, opened.command, &body[opened.content]), (more, command, &b"x"[..]));
+            assert_eq!(server.sealer.reopen(&mut sealed.clone()), None);
+            assert_eq!(client.sealer.reopen(&mut sealed[..sealed.len() - 1].to_vec()), None);
+            assert_eq!(open(&mut server, sealed).unwrap(), b"x");
         }
     }
 

@@ -12,7 +12,8 @@ use transport_core::mem::MemTransport;
 use transport_core::tcp::TcpTransport;
 use transport_core::{Address, BackoffConfig, Policy, Transports};
 use transport_unix::UnixTransport;
-use transport_zmq::{SocketConfig, SocketEvent, SocketEvents};
+use transport_zmq::curve::{CurveClient, CurveSecretKey, CurveServer};
+use transport_zmq::{Security, SocketConfig, SocketEvent, SocketEvents};
 
 /// Nothing here takes this long unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,6 +50,22 @@ pub(crate) fn config() -> SocketConfig {
     SocketConfig::new(Policy::danger_anyone())
         .with_reconnect(BackoffConfig::default().with_first(soon).with_longest(soon))
         .with_linger(Duration::from_secs(5))
+}
+
+/// The same for other peers.
+pub(crate) fn secured(security: Security) -> SocketConfig {
+    let mut config = config();
+    config.security = security;
+    config
+}
+
+/// The settings of one that binds and of one that connects to it, with CURVE.
+pub(crate) fn curve() -> [SocketConfig; 2] {
+    let [client, server] = [(); 2].map(|()| CurveSecretKey::generate());
+    let (client_key, server_key) = (client.public_key(), server.public_key());
+    let binding = Security::new(client_key.policy()).with_mechanism(CurveServer::new(server));
+    let connecting = Security::new(server_key.policy()).with_mechanism(CurveClient::new(client, server_key));
+    [binding, connecting].map(secured)
 }
 
 /// Waits for an event that `pick` takes.

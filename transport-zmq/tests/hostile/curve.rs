@@ -8,16 +8,10 @@ use transport_core::{Policy, Transports};
 use transport_zmq::curve::{CurveClient, CurvePublicKey, CurveSecretKey, CurveServer};
 use transport_zmq::{Disconnected, PullSocket, PushSocket, Security, SocketConfig, SocketEvent};
 
-use crate::common::{config, event, port, within};
+use crate::common::{config, event, port, secured, within};
 
 fn tcp() -> Transports {
     Transports::new().with(TcpTransport::new())
-}
-
-fn secured(security: Security) -> SocketConfig {
-    let mut config = config();
-    config.security = security;
-    config
 }
 
 fn connecting(secret: CurveSecretKey, server: CurvePublicKey) -> SocketConfig {

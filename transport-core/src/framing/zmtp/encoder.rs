@@ -1,6 +1,6 @@
 //! Messages and control events to frames.
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::command;
@@ -52,19 +52,14 @@ impl MessageEncoder for ZmtpEncoder {
 
     fn recover(&self, bytes: Vec<u8>) -> Vec<Message> {
         let (mut messages, mut parts) = (Vec::new(), SmallVec::new());
-        let mut rest = Bytes::from(bytes);
-        while let Some(header) = Header::read(&rest).filter(|_| self.sealer.is_none()) {
-            let Ok(body) = usize::try_from(header.body) else { break };
-            if rest.len() < header.length + body {
-                break;
+        let mut rest = BytesMut::from(Bytes::from(bytes));
+        while let Some((more, is_command, content)) = self.recover_frame(&mut rest) {
+            if is_command {
+                continue;
             }
-            rest.advance(header.length);
-            let body = rest.split_to(body);
-            if header.flags & COMMAND == 0 {
-                parts.push(body);
-                if header.flags & MORE == 0 {
-                    messages.push(Message::from_small_vec(std::mem::take(&mut parts)));
-                }
+            parts.push(content);
+            if !more {
+                messages.push(Message::from_small_vec(std::mem::take(&mut parts)));
             }
         }
         messages
@@ -77,6 +72,18 @@ impl MessageEncoder for ZmtpEncoder {
 }
 
 impl ZmtpEncoder {
+    /// Takes a frame off the front of what was encoded: whether more parts follow, whether it is a command, and its content.
+    fn recover_frame(&self, bytes: &mut BytesMut) -> Option<(bool, bool, Bytes)> {
+        let header = Header::read(bytes)?;
+        let end = header.length.checked_add(usize::try_from(header.body).ok()?)?;
+        let mut body = (end <= bytes.len()).then(|| bytes.split_to(end).split_off(header.length))?;
+        let Some(sealer) = &self.sealer else {
+            return Some((header.flags & MORE != 0, header.flags & COMMAND != 0, body.freeze()));
+        };
+        let opened = sealer.reopen(&mut body)?;
+        Some((opened.more, opened.command, body.freeze().slice(opened.content)))
+    }
+
     /// Sealed, or perhaps a subscription.
     fn encode_uncommonly(
         &mut self,
