@@ -5,6 +5,8 @@
 //! every 30 s          -> do the files differ? -> reload;  close what has expired
 //! ```
 //!
+//! The 30 seconds go on whatever changes meanwhile: who can write into the directory must not keep expired peers connected.
+//!
 //! It is a thread and no task, since reading files blocks, and since a transport may outlive the runtime that it was made in.
 
 use std::path::{Path, PathBuf};
@@ -92,23 +94,23 @@ fn watch(state: &State, wake: Sender<Wake>) -> Option<RecommendedWatcher> {
 }
 
 fn keep(state: &Weak<State>, woken: &Receiver<Wake>, look_every: Duration, mut files: Files) {
+    let mut looks = Looks::new(look_every, Instant::now());
     loop {
-        let looked_by_itself = match woken.recv_timeout(look_every) {
+        match woken.recv_timeout(looks.due_in(Instant::now())) {
             Ok(Wake::Changed) => {
                 if !wait_until_quiet(woken) {
                     return;
                 }
-                false
             }
-            Err(RecvTimeoutError::Timeout) => true,
+            Err(RecvTimeoutError::Timeout) => {}
             Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-        };
+        }
         let Some(state) = state.upgrade() else { return };
         if state.config.watch && files.have_changed() {
             // Success and failure are told as events.
             let _ = state.reload();
         }
-        if looked_by_itself {
+        if looks.is_due(Instant::now()) {
             state.tell_if_expired();
             state.close_refused();
         }
@@ -126,6 +128,31 @@ fn wait_until_quiet(woken: &Receiver<Wake>) -> bool {
         }
     }
     true
+}
+
+/// When the keeper looks without having been told of a change.
+struct Looks {
+    every: Duration,
+    last: Instant,
+}
+
+impl Looks {
+    fn new(every: Duration, now: Instant) -> Looks {
+        Looks { every, last: now }
+    }
+
+    fn due_in(&self, now: Instant) -> Duration {
+        self.every.saturating_sub(now.saturating_duration_since(self.last))
+    }
+
+    /// Whether a look is due; the time until the next one begins when it is.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.due_in(now).is_zero();
+        if is_due {
+            self.last = now;
+        }
+        is_due
+    }
 }
 
 /// The files that were loaded, and how they were then.
@@ -208,8 +235,12 @@ mod tests {
 
     impl Sides {
         async fn new(server: TlsConfig, client: TlsConfig) -> Sides {
+            Sides::looking_every(Duration::from_millis(10), server, client).await
+        }
+
+        async fn looking_every(look_every: Duration, server: TlsConfig, client: TlsConfig) -> Sides {
             let clock = server.clock.clone();
-            let server = TlsConfig { look_every: Duration::from_millis(10), ..server };
+            let server = TlsConfig { look_every, ..server };
             let tls = TlsTransport::with_config(server).unwrap();
             let listen = Listen::new(&Transports::new(), "tls://127.0.0.1:0").transport(tls.clone());
             let server = listen.policy(Policy::danger_anyone()).start().await.unwrap();
@@ -254,6 +285,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn being_woken_does_not_put_a_look_off() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut looks = Looks::new(second * 30, start);
+        for woken in 0..30 {
+            assert_eq!(looks.due_in(start + second * woken), second * (30 - woken));
+            assert!(!looks.is_due(start + second * woken));
+        }
+        assert_eq!(looks.due_in(start + second * 31), Duration::ZERO);
+        assert!(looks.is_due(start + second * 31));
+        assert_eq!(looks.due_in(start + second * 31), second * 30);
     }
 
     #[tokio::test]
@@ -316,6 +360,32 @@ mod tests {
         let event = bounded(events.recv()).await.unwrap();
         assert!(matches!(event, TlsEvent::Reloaded { .. }), "{event:?}");
         sides.meet().await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_though_something_is_written_beside_the_certificate_all_the_time() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 5));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        fs::write(&path, authority.certificate().pem()).unwrap();
+        let server = config(&db, &authority).with_trust(Trust::ca_file(path));
+        let client = config(&alice, &authority);
+        let mut sides = Sides::looking_every(Duration::from_millis(500), server, client).await;
+        let mut events = sides.tls.events();
+        let connection = sides.meet().await;
+        let log = directory.path().join("log");
+        let writing = tokio::spawn(async move {
+            let mut next = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                next.tick().await;
+                fs::write(&log, "a line").unwrap();
+            }
+        });
+        sides.clock.put_forward(HOUR * 6);
+        let reason = Sides::ended(&mut events, connection).await;
+        assert!(matches!(reason, Refusal::Expired { .. }), "{reason:?}");
+        writing.abort();
     }
 
     #[tokio::test]
