@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a directory changes -> wait until it is quiet for 50 ms -> do the files differ? -> reload
-//! every 30 s          -> do the files differ? -> reload;  close what has expired
+//! every 30 s          -> do the files differ, or has the last reload failed? -> reload;  close what has expired
 //! ```
 //!
 //! The 30 seconds go on whatever changes meanwhile: who can write into the directory must not keep expired peers connected.
@@ -106,11 +106,14 @@ fn keep(state: &Weak<State>, woken: &Receiver<Wake>, look_every: Duration, mut f
             Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         let Some(state) = state.upgrade() else { return };
+        let look_is_due = looks.is_due(Instant::now());
         if state.config.watch && files.have_changed() {
             // Success and failure are told as events.
             let _ = state.reload();
+        } else if state.config.watch && look_is_due {
+            state.try_again();
         }
-        if looks.is_due(Instant::now()) {
+        if look_is_due {
             state.tell_if_expired();
             state.close_refused();
         }
@@ -192,8 +195,8 @@ mod tests {
     use crate::event::TlsEvents;
     use crate::{OwnCertificate, Refusal, TlsConfig, TlsTransport, Trust};
     use certgen::{
-        AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, PemFile, RevocationConfig, Validity,
-        self_signed_for,
+        AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, PemFile, RevocationConfig,
+        RevocationReason, Validity, self_signed_for,
     };
     use std::error::Error as _;
     use std::fs;
@@ -386,6 +389,42 @@ mod tests {
         let reason = Sides::ended(&mut events, connection).await;
         assert!(matches!(reason, Refusal::Expired { .. }), "{reason:?}");
         writing.abort();
+    }
+
+    /// The files are read, but something else is missing at that moment, as free descriptors may be.
+    #[tokio::test]
+    async fn a_reload_that_failed_for_a_passing_reason_is_tried_again_and_told_once() {
+        let authority = authority();
+        let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 100));
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = directory.path().join("crl.pem");
+        let list = |config: RevocationConfig| {
+            let beside = directory.path().join("beside");
+            fs::write(&beside, authority.revocation_list(&config).unwrap().pem()).unwrap();
+            fs::rename(beside, &path).unwrap();
+        };
+        list(RevocationConfig::default());
+        let there = elsewhere.path().join("there");
+        fs::create_dir(&there).unwrap();
+        let server = config(&db, &authority).with_revocation_lists(&path).danger_key_log(there.join("keys"));
+        let mut sides = Sides::new(server, config(&alice, &authority)).await;
+        let mut events = sides.tls.events();
+        let connection = sides.meet().await;
+
+        fs::remove_dir_all(&there).unwrap();
+        let reason = RevocationReason::KeyCompromise;
+        list(RevocationConfig::default().with_revoked(alice.certificate().serial(), reason));
+        let event = bounded(events.recv()).await.unwrap();
+        let TlsEvent::ReloadFailed { error } = event else { panic!("{event:?}") };
+        assert!(matches!(*error, LoadError::Read { .. }), "{error}");
+        // It is tried again, and the next event is another one.
+        let state = Arc::clone(sides.tls.state());
+        (0..3).for_each(|_| state.try_again());
+        fs::create_dir(&there).unwrap();
+        let event = bounded(events.recv()).await.unwrap();
+        assert!(matches!(event, TlsEvent::Reloaded { .. }), "{event:?}");
+        let reason = Sides::ended(&mut events, connection).await;
+        assert!(matches!(reason, Refusal::Revoked { .. }), "{reason:?}");
     }
 
     #[tokio::test]

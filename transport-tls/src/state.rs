@@ -1,5 +1,6 @@
 //! The state that a transport and its clones share: the present generation, and how the next one comes.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -16,8 +17,9 @@ use crate::open_connections::OpenConnections;
 pub(crate) struct State {
     pub(crate) config: TlsConfig,
     current: RwLock<Arc<Generation>>,
-    /// Held while the files are read, so that an older state never replaces a newer one.
-    reloading: Mutex<()>,
+    /// Held while the files are read, so that an older state never replaces a newer one. Why they could not be used, if the
+    /// last reload has failed.
+    reloading: Mutex<Option<Arc<LoadError>>>,
     pub(crate) open: Arc<OpenConnections>,
     events: EventSender<TlsEvent>,
     /// The end of the own certificate of which that was told.
@@ -35,7 +37,7 @@ impl State {
         let state = Arc::new(State {
             config,
             current: RwLock::new(Arc::new(generation)),
-            reloading: Mutex::new(()),
+            reloading: Mutex::new(None),
             open: Arc::default(),
             events,
             told_expired: Mutex::new(None),
@@ -62,15 +64,35 @@ impl State {
 
     /// Reads all files again; true when they have changed. What was loaded before stays in use if they cannot be used.
     pub(crate) fn reload(&self) -> Result<bool, Arc<LoadError>> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        // Told even if it is the same.
+        *failure = None;
+        self.load_anew(&mut failure)
+    }
+
+    /// Reads all files again if they could not be used the last time: that can change while the files do not, such as when
+    /// there were no descriptors left. Tells of a failure only if its reason is another one.
+    pub(crate) fn try_again(&self) {
+        let mut failure = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.is_some() {
+            // Told as an event.
+            let _ = self.load_anew(&mut failure);
+        }
+    }
+
+    fn load_anew(&self, failure: &mut Option<Arc<LoadError>>) -> Result<bool, Arc<LoadError>> {
         let generation = match Generation::load(&self.config) {
             Ok(generation) => Arc::new(generation),
             Err(error) => {
                 let error = Arc::new(error);
-                self.tell(TlsEvent::ReloadFailed { error: Arc::clone(&error) });
+                let told = failure.replace(Arc::clone(&error));
+                if told.is_none_or(|told| reason(&told) != reason(&error)) {
+                    self.tell(TlsEvent::ReloadFailed { error: Arc::clone(&error) });
+                }
                 return Err(error);
             }
         };
+        *failure = None;
         if generation.is_like(&self.generation()) {
             return Ok(false);
         }
@@ -143,4 +165,10 @@ impl State {
         directories.dedup();
         directories
     }
+}
+
+/// An error with its causes, to tell whether it is the same again.
+fn reason(error: &LoadError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
+    causes.map(|cause| format!("{cause}\n")).collect()
 }
