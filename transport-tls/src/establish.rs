@@ -7,6 +7,7 @@ use transport_core::{BoxStream, Claims, Established, Evidence, Proof, Protection
 
 use crate::error::TlsError;
 use crate::generation::Generation;
+use crate::open_connections::Membership;
 use crate::state::State;
 use crate::stream::TlsStream;
 use crate::verifier::PeerRole;
@@ -31,7 +32,7 @@ pub(crate) fn establish(
         let now = state.config.clock.now();
         let peer = generation.verifier.verify(chain, role, now)?;
         evidence = evidence.with_proof(Proof::Certificate(peer.certificate(stream.protocol())));
-        stream = stream.with_membership(state.open.join(peer, source.clone()));
+        stream = stream.with_membership(Membership::new(state, peer, source.clone()));
         // What was loaded while this handshake was under way counts: a reload closes those who joined before it, and who
         // joins after it is looked at here.
         let current = state.generation();

@@ -366,6 +366,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_ends_when_the_peers_certificate_expires_though_it_is_all_that_is_left() {
+        for expires_at_client in [false, true] {
+            let authority = authority();
+            let (db, alice) = (issue(&authority, "db", 5), issue(&authority, "alice", 5));
+            let client = config(&alice, &authority);
+            let clients_clock = client.clock.clone();
+            let client = TlsConfig { look_every: Duration::from_millis(10), ..client };
+            let mut sides = Sides::new(config(&db, &authority), client).await;
+            let (mut near, mut far) = sides.meet().await;
+            let Sides { clock: servers_clock, tls, client, server } = sides;
+            drop((tls, client, server));
+            let (clock, end) = match expires_at_client {
+                true => (clients_clock, &mut near),
+                false => (servers_clock, &mut far),
+            };
+            clock.put_forward(HOUR * 6);
+            let error = bounded(end.recv()).await.unwrap_err();
+            let reason = error.source().unwrap().to_string();
+            assert!(reason.contains("expired on"), "{reason}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_connection_ends_though_something_is_written_beside_the_certificate_all_the_time() {
         let authority = authority();
         let (db, alice) = (issue(&authority, "db", 100), issue(&authority, "alice", 5));

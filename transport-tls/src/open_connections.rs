@@ -1,7 +1,6 @@
 //! The open connections, to close those whose peers would not be accepted any more.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Context;
 use std::time::SystemTime;
@@ -10,6 +9,7 @@ use atomic_waker::AtomicWaker;
 use transport_core::Source;
 
 use crate::refusal::Refusal;
+use crate::state::State;
 use crate::verifier::{VerifiedPeer, Verifier, VerifierId};
 
 #[derive(Default)]
@@ -44,25 +44,11 @@ struct Verdict {
 pub(crate) struct Membership {
     id: u64,
     open: Arc<OpenConnection>,
-    registry: Arc<OpenConnections>,
+    /// Not the registry alone: with the state goes the keeper, who finds out that this connection must close.
+    state: Arc<State>,
 }
 
 impl OpenConnections {
-    pub(crate) fn join(self: &Arc<Self>, peer: Arc<VerifiedPeer>, source: Source) -> Membership {
-        let open = Arc::new(OpenConnection {
-            verdict: Mutex::new(Verdict { peer, by: None }),
-            source,
-            refused: OnceLock::new(),
-            reader: AtomicWaker::new(),
-            writer: AtomicWaker::new(),
-        });
-        let mut members = self.lock();
-        let id = members.next;
-        members.next += 1;
-        members.by_id.insert(id, Arc::clone(&open));
-        Membership { id, open, registry: Arc::clone(self) }
-    }
-
     /// Closes those whose peers do not pass any more, and says which and why. Whom this verifier has let pass before is asked
     /// about again when something in its chain has expired: thousands of connections cost a comparison each.
     pub(crate) fn close_refused(&self, verifier: &Verifier, now: SystemTime) -> Vec<(Source, Refusal)> {
@@ -100,6 +86,21 @@ impl OpenConnection {
 }
 
 impl Membership {
+    pub(crate) fn new(state: &Arc<State>, peer: Arc<VerifiedPeer>, source: Source) -> Membership {
+        let open = Arc::new(OpenConnection {
+            verdict: Mutex::new(Verdict { peer, by: None }),
+            source,
+            refused: OnceLock::new(),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+        });
+        let mut members = state.open.lock();
+        let id = members.next;
+        members.next += 1;
+        members.by_id.insert(id, Arc::clone(&open));
+        Membership { id, open, state: Arc::clone(state) }
+    }
+
     /// Why the connection must close, if it must.
     pub(crate) fn refused(&self) -> Option<&Refusal> {
         self.open.refused.get()
@@ -120,19 +121,14 @@ impl Membership {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.registry.lock().by_id.remove(&self.id);
-    }
-}
-
-impl fmt::Debug for OpenConnections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OpenConnections")
+        self.state.open.lock().by_id.remove(&self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TlsConfig;
     use crate::trust::Trust;
     use crate::verifier::{PeerRole, RevocationLists};
     use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
@@ -152,12 +148,12 @@ mod tests {
         let own = authority.issue(&LeafConfig::new(["a"]).unwrap()).unwrap();
         let chain = [CertificateDer::from(own.certificate().der().to_vec())];
         let now = SystemTime::now();
-        let open = Arc::new(OpenConnections::default());
-        let source = Source::SameProcess;
-        let member = open.join(first.verify(&chain, PeerRole::Client, now).unwrap(), source);
+        let state = State::load(TlsConfig::new()).unwrap();
+        let peer = first.verify(&chain, PeerRole::Client, now).unwrap();
+        let member = Membership::new(&state, peer, Source::SameProcess);
         let sweep = |verifier: &Verifier| {
             verifier.forget_all();
-            assert!(open.close_refused(verifier, now).is_empty());
+            assert!(state.open.close_refused(verifier, now).is_empty());
             Arc::clone(&member.open.verdict.lock().unwrap().peer)
         };
         let at_first = sweep(&first);
@@ -166,6 +162,6 @@ mod tests {
         assert!(!Arc::ptr_eq(&at_first, &at_second));
         assert!(Arc::ptr_eq(&at_second, &sweep(&second)));
         let stranger = verifier(&CertificateAuthority::new(&AuthorityConfig::default()).unwrap());
-        assert_eq!(open.close_refused(&stranger, now).len(), 1);
+        assert_eq!(state.open.close_refused(&stranger, now).len(), 1);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct State {
     /// Held while the files are read, so that an older state never replaces a newer one. Why they could not be used, if the
     /// last reload has failed.
     reloading: Mutex<Option<Arc<LoadError>>>,
-    pub(crate) open: Arc<OpenConnections>,
+    pub(crate) open: OpenConnections,
     events: EventSender<TlsEvent>,
     /// The end of the own certificate of which that was told.
     told_expired: Mutex<Option<SystemTime>>,
@@ -38,7 +38,7 @@ impl State {
             config,
             current: RwLock::new(Arc::new(generation)),
             reloading: Mutex::new(None),
-            open: Arc::default(),
+            open: OpenConnections::default(),
             events,
             told_expired: Mutex::new(None),
             keeper: Mutex::new(None),

@@ -22,8 +22,8 @@ use crate::verifier::PeerRole;
 
 /// TLS over another transport: `tls://host:port` over TCP, and with [`over`](TlsTransport::over) over any.
 ///
-/// Cloning is cheap: clones share certificates, trust and events. The files are watched for as long as one of them, or a
-/// connection, is there.
+/// Cloning is cheap: clones share certificates, trust and events. The files are watched for as long as one of them is there, or
+/// a connection whose peer has a certificate.
 ///
 /// # Security
 ///
