@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use transport_core::{Address, Claims, Identity, MessageRef, SendError, Sender, Source};
 
+use crate::engine::Stage;
 use crate::engine::gate::Gate;
 use crate::events::Rejection;
 
@@ -21,8 +22,8 @@ pub struct Peer {
 }
 
 struct Inner {
-    /// The pipe that it uses: the same for all connections of one endpoint that is connected to.
-    pipe: u64,
+    /// The pipe that it uses, the same for all connections of one endpoint that is connected to, and at which stage.
+    stage: Stage,
     endpoint: Address,
     source: Source,
     sender: Sender,
@@ -34,10 +35,10 @@ struct Inner {
 }
 
 impl Peer {
-    pub(crate) fn new(pipe: u64, endpoint: Address, source: Source, sender: Sender, gate: Gate) -> Peer {
+    pub(crate) fn new(stage: Stage, endpoint: Address, source: Source, sender: Sender, gate: Gate) -> Peer {
         let (routing_id, rejection) = (OnceLock::new(), OnceLock::new());
         let (cut, dropped) = (CancellationToken::new(), AtomicU64::new(0));
-        let inner = Inner { pipe, endpoint, source, sender, gate, routing_id, cut, rejection, dropped };
+        let inner = Inner { stage, endpoint, source, sender, gate, routing_id, cut, rejection, dropped };
         Peer { inner: Arc::new(inner) }
     }
 
@@ -72,8 +73,12 @@ impl Peer {
         self.inner.dropped.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn stage(&self) -> Stage {
+        self.inner.stage
+    }
+
     pub(crate) fn pipe(&self) -> u64 {
-        self.inner.pipe
+        self.stage().pipe()
     }
 
     pub(crate) fn sender(&self) -> &Sender {

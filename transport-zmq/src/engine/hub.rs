@@ -17,6 +17,7 @@ use super::inbox::Inbox;
 use super::link;
 use super::pattern::Pattern;
 use super::pipes::{Pipe, Pipes, WaitQueue};
+use super::stage::Stage;
 use crate::config::{Security, SocketConfig};
 use crate::endpoint::Endpoint;
 use crate::events::{SocketEvent, SocketEvents};
@@ -178,7 +179,8 @@ impl Hub {
         let kind = BoundKind::Connecting { stop: stop.clone(), pipe };
         self.endpoints().push(Bound { address: address.clone(), asked: address.clone(), kind });
         if self.waits_for_connections {
-            self.put_pipe(Pipe::Waiting(Arc::new(WaitQueue::new(pipe, self.config.send_mark))));
+            let stage = Stage::first(pipe, self.new_id());
+            self.put_pipe(Pipe::Waiting(Arc::new(WaitQueue::new(stage, self.config.send_mark))));
         }
         self.tasks.spawn(Arc::clone(self).keep_connected(address.clone(), security.clone(), pipe, stop));
         Ok(address)

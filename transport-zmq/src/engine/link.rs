@@ -26,7 +26,8 @@ pub(super) async fn run(
     let source = connection.source().clone();
     let (sender, mut receiver) = connection.split_into(&hub.group);
     let gate = hub.inbox.gate(hub.config.receive_mark);
-    let peer = Peer::new(pipe, endpoint, source, sender, gate);
+    let stage = hub.pipes.opening(pipe, hub.new_id());
+    let peer = Peer::new(stage, endpoint, source, sender, gate);
     if let Err(reason) = hub.pattern.admit(&peer) {
         let (source, identity) = (peer.source().clone(), peer.identity().clone());
         hub.tell(SocketEvent::Rejected { source, identity, reason });
@@ -81,11 +82,12 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
     // Whoever still has the peer is told from now on.
     let unsent = peer.sender().take_unsent().await;
     if hub.waits_for(peer.pipe()) {
-        let queue = WaitQueue::new(peer.pipe(), hub.config.send_mark);
         let mut unsent: VecDeque<Message> = unsent.into_iter().chain(left_over).collect();
         if hub.config.conflate {
             unsent.drain(..unsent.len().saturating_sub(1));
         }
+        let stage = peer.stage().next(hub.new_id(), !unsent.is_empty());
+        let queue = WaitQueue::new(stage, hub.config.send_mark);
         queue.put_back(unsent);
         hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
     } else {

@@ -24,10 +24,12 @@ mod pattern;
 mod pipes;
 mod room;
 mod spin;
+mod stage;
 
 pub use hub::EndpointError;
 pub(crate) use hub::{Hub, Owner};
 pub(crate) use inbox::Incoming;
 pub(crate) use pattern::{Open, Pattern, SendOnly};
-pub(crate) use pipes::{Outgoing, Pipe, Sent, send_to};
+pub(crate) use pipes::{Outgoing, send_to};
 pub(crate) use room::{Room, Slot};
+pub(crate) use stage::Stage;

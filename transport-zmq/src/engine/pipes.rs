@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use transport_core::{Message, MessageRef, SendError};
 
 use super::hub::Hub;
+use super::stage::Stage;
 use crate::config::HighWaterMark;
 use crate::peer::Peer;
 
@@ -29,9 +30,13 @@ pub(crate) enum Pipe {
 
 impl Pipe {
     pub(crate) fn id(&self) -> u64 {
+        self.stage().pipe()
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
         match self {
-            Pipe::Open(peer) => peer.pipe(),
-            Pipe::Waiting(queue) => queue.pipe,
+            Pipe::Open(peer) => peer.stage(),
+            Pipe::Waiting(queue) => queue.stage,
         }
     }
 }
@@ -40,6 +45,13 @@ impl Pipes {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Pipe>> {
         // Held for single changes of the list only.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next stage of a pipe, in which it is open.
+    pub(super) fn opening(&self, pipe: u64, number: u64) -> Stage {
+        let list = self.lock();
+        let before = list.iter().find(|other| other.id() == pipe);
+        before.map_or(Stage::first(pipe, number), |before| before.stage().next(number, true))
     }
 
     /// Puts a pipe in, in the place of the one with the same id if there is one.
@@ -75,7 +87,7 @@ impl Pipes {
 
 /// Messages that wait for an endpoint to be connected.
 pub(crate) struct WaitQueue {
-    pipe: u64,
+    stage: Stage,
     state: Mutex<Waiting>,
     mark: HighWaterMark,
 }
@@ -104,8 +116,8 @@ enum Offer {
 }
 
 impl WaitQueue {
-    pub(super) fn new(pipe: u64, mark: HighWaterMark) -> WaitQueue {
-        WaitQueue { pipe, state: Mutex::default(), mark }
+    pub(super) fn new(stage: Stage, mark: HighWaterMark) -> WaitQueue {
+        WaitQueue { stage, state: Mutex::default(), mark }
     }
 
     /// Puts messages back that were not sent after all, in front.
@@ -173,15 +185,6 @@ pub(crate) struct Outgoing {
     pipes: Vec<Pipe>,
     generation: u64,
     next: usize,
-}
-
-/// Where a message went.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    /// The pipe.
-    pub(crate) pipe: u64,
-    /// The connection, unless the message waits for one.
-    pub(crate) peer: Option<Peer>,
 }
 
 impl Outgoing {
@@ -252,11 +255,8 @@ impl Outgoing {
     }
 
     /// Where the last message went, as `send` has just answered.
-    pub(crate) fn sent_to(&self, place: usize) -> Sent {
-        match &self.pipes[place] {
-            Pipe::Open(peer) => Sent { pipe: peer.pipe(), peer: Some(peer.clone()) },
-            Pipe::Waiting(queue) => Sent { pipe: queue.pipe, peer: None },
-        }
+    pub(crate) fn sent_to(&self, place: usize) -> Stage {
+        self.pipes[place].stage()
     }
 
     /// Sends as many messages as there is room for, in turns; tells how many.
@@ -308,10 +308,10 @@ impl Outgoing {
         }
     }
 
-    /// The pipe with this id.
-    pub(crate) fn pipe(&mut self, id: u64) -> Option<&Pipe> {
+    /// Whether the message that was sent last waits in its pipe, or for an answer of the connection that it went out on.
+    pub(crate) fn has(&mut self, sent: Stage) -> bool {
         self.refresh();
-        self.pipes.iter().find(|pipe| pipe.id() == id)
+        self.pipes.iter().any(|pipe| pipe.stage().has(sent))
     }
 
     /// Takes the list anew if it has changed.
@@ -358,7 +358,7 @@ mod tests {
             (messages, bytes) in (0usize..5, 0usize..40),
             steps in proptest::collection::vec((0u8..8, 0usize..20, any::<bool>()), 0..30),
         ) {
-            let queue = WaitQueue::new(1, HighWaterMark::new(messages, bytes));
+            let queue = WaitQueue::new(Stage::first(1, 1), HighWaterMark::new(messages, bytes));
             let mut plain: VecDeque<Message> = VecDeque::new();
             let mut moved = false;
             for (number, (what, size, conflate)) in (0u8..).zip(steps) {

@@ -9,7 +9,7 @@ use transport_core::framing::zmtp::SocketType;
 use transport_core::{MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
-use crate::engine::{Hub, Incoming, Open, Outgoing, Owner, Pipe, Sent};
+use crate::engine::{Hub, Incoming, Open, Outgoing, Owner, Stage};
 use crate::events::Rejection;
 use crate::logic::requests::{self, Envelope, Reply};
 
@@ -54,7 +54,7 @@ pub struct ReqSocket {
 
 /// A request under way.
 struct Asked {
-    sent: Sent,
+    sent: Stage,
     id: Option<u32>,
 }
 
@@ -68,7 +68,8 @@ pub enum RequestError {
     /// Nothing was asked.
     #[error("there is no request to wait for; send one first")]
     NothingAsked,
-    /// The peer that was asked has gone. It may have worked on the request or not.
+    /// The peer that was asked has gone. It may have worked on the request or not. (A request of which no byte went out with
+    /// its connection goes out on the next one, and is not lost.)
     #[error("the peer that was asked has gone; it may have worked on the request")]
     PeerLost,
     /// The request cannot be sent to anyone.
@@ -191,7 +192,7 @@ impl ReqSocket {
     fn reply(&mut self, message: Message) -> Option<Message> {
         let peer = self.incoming.sender_of_last();
         let Asked { sent, id } = self.asked.as_ref()?;
-        if peer.pipe() != sent.pipe {
+        if peer.pipe() != sent.pipe() {
             return None;
         }
         match requests::open(message, *id) {
@@ -207,20 +208,9 @@ impl ReqSocket {
         }
     }
 
-    /// Whether the connection that the request went to has gone.
+    /// Whether the connection that the request went out on has gone.
     fn is_lost(&mut self) -> bool {
-        let Some(Asked { sent, .. }) = &mut self.asked else { return false };
-        match (self.outgoing.pipe(sent.pipe), &sent.peer) {
-            (Some(Pipe::Open(now)), Some(then)) => now != then,
-            // It waited, and has gone out now.
-            (Some(Pipe::Open(now)), None) => {
-                sent.peer = Some(now.clone());
-                false
-            }
-            (Some(Pipe::Waiting(queue)), Some(_)) => queue.is_empty(),
-            (Some(Pipe::Waiting(_)), None) => false,
-            (None, _) => true,
-        }
+        self.asked.as_ref().is_some_and(|asked| !self.outgoing.has(asked.sent))
     }
 }
 
