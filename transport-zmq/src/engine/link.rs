@@ -51,6 +51,8 @@ pub(super) async fn run(
     };
     close_pipe(hub, &peer, left_over).await;
     let last_words = hub.pattern.left(&peer);
+    // Only now is it nobody's peer any more: who looked before may wait for it.
+    hub.changed();
     if !last_words.is_empty() {
         hub.inbox.push(&peer, last_words, false);
     }
@@ -92,7 +94,6 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
         hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
     } else {
         hub.pipes.remove(peer);
-        hub.changed();
         hub.tell_unsent(peer.endpoint(), unsent.len() + left_over.len());
     }
 }
@@ -171,5 +172,55 @@ async fn see_off(hub: &Hub, peer: &Peer, receiver: &mut Receiver) {
     tokio::select! {
         () = goodbye => {}
         () = hub.over.cancelled() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, OnceLock};
+
+    use tokio::sync::futures::OwnedNotified;
+    use transport_core::framing::zmtp::SocketType;
+    use transport_core::mem::MemTransport;
+    use transport_core::{Batch, Policy, SenderGroup, Transports};
+
+    use super::*;
+    use crate::PushSocket;
+    use crate::config::SocketConfig;
+    use crate::engine::Pattern;
+
+    /// Looks while a peer is being taken out, as a sender on another thread may.
+    #[derive(Default)]
+    struct Looking {
+        group: OnceLock<SenderGroup>,
+        waits: Mutex<Option<OwnedNotified>>,
+    }
+
+    impl Pattern for Looking {
+        fn left(&self, _peer: &Peer) -> Batch {
+            *self.waits.lock().unwrap() = self.group.get().map(SenderGroup::progress);
+            Batch::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_looks_while_a_peer_is_taken_out_is_woken_once_it_is() {
+        let transports = Transports::new().with(MemTransport::new());
+        let config = SocketConfig::new(Policy::same_process());
+        let looking = Arc::new(Looking::default());
+        let hub = Hub::new(&transports, config.clone(), SocketType::Pull, Arc::clone(&looking) as _);
+        looking.group.set(hub.group.clone()).unwrap();
+        let mut events = hub.events();
+        hub.bind("inproc://leaving".into(), &config.security).await.unwrap();
+        let push = PushSocket::new(&transports, config);
+        push.connect("inproc://leaving").unwrap();
+        let mut until = async |wanted: fn(&SocketEvent) -> bool| {
+            while !wanted(&events.recv().await.unwrap()) {}
+        };
+        until(|event| matches!(event, SocketEvent::Connected { .. })).await;
+        drop(push);
+        until(|event| matches!(event, SocketEvent::Disconnected { .. })).await;
+        let waits = looking.waits.lock().unwrap().take().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), waits).await.unwrap();
     }
 }
