@@ -9,7 +9,7 @@ use common::{Places, config, connected, curve, event, raw, within};
 use transport_core::framing::Role;
 use transport_core::mem::MemTransport;
 use transport_core::test_util::{Direction, FaultPlan, FaultyTransport, virtual_time};
-use transport_core::{Limits, Policy, Transports};
+use transport_core::{Limits, Message, Policy, Transports};
 use transport_zmq::{
     DealerSocket, HighWaterMark, PubSocket, PullSocket, PushSocket, Security, SocketConfig, SocketEvent,
     SocketEvents, SubSocket,
@@ -137,6 +137,39 @@ fn breaks_while_sending(
             assert!(received[before..].iter().copied().eq(after..100), "{received:?}");
         });
     }
+}
+
+/// Both applications send, so that neither receives and each one's messages wait for the other's: when one closes, what it has
+/// sent is delivered all the same.
+#[test]
+fn a_socket_that_closes_while_both_sides_only_send_delivers_what_it_has_sent() {
+    virtual_time(1, async |_| {
+        let transports = Transports::new().with(MemTransport::new());
+        let config = config().with_linger(Duration::from_secs(30));
+        let mut stays = DealerSocket::new(&transports, config.clone());
+        let mut closes = DealerSocket::new(&transports, config);
+        stays.bind("inproc://busy").await.unwrap();
+        closes.connect("inproc://busy").unwrap();
+        let message = Message::from(vec![7; 10_000]);
+        let mut sent = 0;
+        let pause = Duration::from_secs(1);
+        // To the last place in any queue.
+        while tokio::time::timeout(pause, closes.send(&message)).await.is_ok() {
+            sent += 1;
+        }
+        while tokio::time::timeout(pause, stays.send(&message)).await.is_ok() {}
+        let since = tokio::time::Instant::now();
+        let (_, received) = tokio::join!(closes.close(), async {
+            stays.send(&message).await.unwrap();
+            let mut received = 0;
+            while tokio::time::timeout(pause, stays.recv()).await.is_ok() {
+                received += 1;
+            }
+            received
+        });
+        assert_eq!(received, sent);
+        assert!(since.elapsed() < Duration::from_secs(10), "it took {:?}", since.elapsed());
+    });
 }
 
 /// What was taken for sending and is not sent is told of, however that comes about.

@@ -161,16 +161,33 @@ fn sending_error(peer: &Peer) -> Option<SendError> {
 
 /// Sends what is queued, says goodbye and waits for the peer to do so too, for as long as the socket lingers.
 async fn see_off(hub: &Hub, peer: &Peer, receiver: &mut Receiver) {
-    let goodbye = async {
-        if peer.sender().flush().await.is_err() || peer.sender().clone().close().await.is_err() {
-            return;
+    let sender = peer.sender();
+    let goodbye = async { sender.flush().await.is_ok() && sender.clone().close().await.is_ok() };
+    // Nobody receives it any more. But a peer whose application waits for room here may take nothing until it has some; and
+    // closing a socket with unread bytes in it would reset it, and the peer may lose what was sent last.
+    let discard = async {
+        loop {
+            match receiver.recv_each(|_| ()).await {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
         }
-        // Closing a socket with unread bytes in it would reset it, and the peer may lose what was sent last.
-        let discard = async { while receiver.recv_each(|_| ()).await.is_ok_and(|count| count > 0) {} };
-        let _too_slow = tokio::time::timeout(hub.config.limits.close_time, discard).await;
+    };
+    let seen_off = async {
+        let (mut goodbye, mut discard) = (pin!(goodbye), pin!(discard));
+        tokio::select! {
+            said = &mut goodbye => if said {
+                let _too_slow = tokio::time::timeout(hub.config.limits.close_time, discard).await;
+            },
+            // The peer says no more, and may listen.
+            ended = &mut discard => if ended {
+                goodbye.await;
+            },
+        }
     };
     tokio::select! {
-        () = goodbye => {}
+        () = seen_off => {}
         () = hub.over.cancelled() => {}
     }
 }
