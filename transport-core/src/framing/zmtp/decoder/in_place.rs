@@ -27,7 +27,7 @@ impl ZmtpDecoder {
             if self.check(header).is_err() {
                 break; // the caller finds it again
             }
-            let end = at + frame_length(header);
+            let end = at.saturating_add(frame_length(header));
             let Some(body) = input.get(at + header.length..end) else {
                 break;
             };
@@ -72,7 +72,8 @@ impl ZmtpDecoder {
         let mut at = 0;
         let mut taken = Taken::default();
         while let Some(header) = Header::read(&input[at..]).filter(|_| messages < max) {
-            let next = at + frame_length(header);
+            // Not checked yet: it may say anything.
+            let next = at.saturating_add(frame_length(header));
             if header.flags & COMMAND != 0 || next > input.len() {
                 break;
             }

@@ -227,7 +227,7 @@ impl MessageDecoder for ZmtpDecoder {
     }
 }
 
-/// The bytes of a frame whose header has been checked: its body is then bounded by a limit, which is a usize.
+/// The bytes of a frame, of which there may never be so many: whoever adds to them must mind the end of a usize.
 #[inline]
 fn frame_length(header: Header) -> usize {
     header.length.saturating_add(usize::try_from(header.body).unwrap_or(usize::MAX))
@@ -310,6 +310,22 @@ mod tests {
         let mut input = BytesMut::from(&b"\x00\x01a\x02\xff\xff\xff\xff\xff\xff\xff\xff"[..]);
         assert!(matches!(decoder.decode(&mut input), Ok(Some(Event::Message(_)))));
         assert!(decoder.decode(&mut input).is_err());
+    }
+
+    #[test]
+    fn a_frame_of_2_to_the_64_bytes_behind_a_message_is_refused_or_waited_for_in_place_too() {
+        for (limit, refused) in [(1000, true), (usize::MAX, false)] {
+            let bytes = &b"\x00\x08eightabc\x02\xff\xff\xff\xff\xff\xff\xff\xff"[..];
+            let (mut input, mut batching) = (BytesMut::from(bytes), decoder(limit, 10));
+            let mut batch = Batch::new();
+            assert!(batching.decode_batch(&mut input, &mut batch, 10).is_ok());
+            assert_eq!((batch.len(), input.len()), (1, 9));
+            assert_eq!(batching.decode_batch(&mut input, &mut Batch::new(), 10).is_err(), refused);
+            let (mut input, mut lending) = (BytesMut::from(bytes), decoder(limit, 10));
+            let mut lent = 0;
+            assert_eq!(lending.decode_each(&mut input, &mut |_| lent += 1).is_err(), refused);
+            assert_eq!((lent, input.len()), (1, 9));
+        }
     }
 
     #[test]
