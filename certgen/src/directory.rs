@@ -27,8 +27,8 @@ use crate::validity::{self, Validity};
 
 /// An authority whose key and records are in a folder, which is locked for as long as this exists.
 ///
-/// What it issues goes to [`record`](AuthorityDirectory::record) with the same [`FileSet`] that the certificate is written with, so
-/// that there is no certificate without a record.
+/// What it issues goes to [`record`](AuthorityDirectory::record) with the same [`FileSet`] that the certificate is written with, and
+/// before it, so that there is no certificate without a record.
 pub struct AuthorityDirectory {
     path: PathBuf,
     authority: CertificateAuthority,

@@ -15,9 +15,9 @@ use crate::temporary;
 /// Files that appear together: each is written beside its place, with its mode from the start, and reaches the disk before
 /// any of them is renamed into its place. A new folder is made beside its place with all that will be in it.
 ///
-/// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again. What a
-/// process leaves that is killed before that is never in the place of a file or a new folder; the first set removes it that
-/// writes into the same folder an hour later.
+/// When it is dropped before [`commit`](FileSet::commit) has gone well, everything that it made is removed again; only a file
+/// that has taken another's place stays, and what was added before it. What a process leaves that is killed before that is
+/// never in the place of a file or a new folder; the first set removes it that writes into the same folder an hour later.
 ///
 /// # Security
 ///
@@ -42,7 +42,7 @@ pub struct FileSet {
     replaces: bool,
     staged: Vec<Staged>,
     folders: Vec<StagedFolder>,
-    /// The new files in their places, to remove if this ends badly.
+    /// The new files in their places since the last one that took another's, to remove if this ends badly.
     placed: Vec<PathBuf>,
 }
 
@@ -135,23 +135,25 @@ impl FileSet {
         file.set_permissions(mode).map_err(|error| Error::io("keep the mode of", path, error))
     }
 
-    /// Puts all files into their places.
+    /// Puts all files into their places, in the order in which they were added.
     ///
     /// # Errors
     ///
-    /// When one of them cannot be; then what is new has been removed again.
+    /// When one of them cannot be; then what is new has been removed again, but for what was added before a file that has
+    /// taken another's place.
     pub fn commit(mut self) -> Result<(), Error> {
         let mut folders: Vec<PathBuf> = Vec::new();
-        for staged in std::mem::take(&mut self.staged) {
-            if let Err(error) = place(&staged) {
-                self.staged.push(staged);
-                return Err(error);
-            }
+        while let Some(staged) = self.staged.first() {
+            place(staged)?;
+            let staged = self.staged.remove(0);
             let folder = folder_of(&staged.path).to_owned();
             if !folders.contains(&folder) {
                 folders.push(folder);
             }
-            if !staged.replaces {
+            if staged.replaces {
+                // It stays, whatever comes, and so does what belongs to it, such as its record.
+                self.placed.clear();
+            } else {
                 self.placed.push(staged.path);
             }
         }
@@ -283,6 +285,36 @@ mod tests {
         assert!(matches!(files.commit(), Err(Error::Exists(_))));
         assert_eq!(names(folder.path()), ["b"]);
         assert_eq!(fs::read(&b).unwrap(), b"of another");
+    }
+
+    #[test]
+    fn what_was_to_come_after_a_file_that_fails_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let mut files = FileSet::new();
+        for file in [&a, &b, &c] {
+            files.add(file, b"new", 0o600).unwrap();
+        }
+        fs::write(&a, "of another").unwrap();
+        assert!(matches!(files.commit(), Err(Error::Exists(_))));
+        assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn what_was_new_before_a_file_took_anothers_place_stays_if_a_later_one_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = ["a", "b"].map(|name| folder.path().join(name));
+        let mut files = FileSet::new();
+        for file in [&a, &b] {
+            fs::write(file, "old").unwrap();
+            files.add(file.with_extension("record"), b"new", 0o644).unwrap();
+            files.add_in_place_of(file, b"new").unwrap();
+        }
+        fs::remove_file(&b).unwrap();
+        fs::create_dir(&b).unwrap();
+        files.commit().unwrap_err();
+        assert_eq!(names(folder.path()), ["a", "a.record", "b"]);
+        assert_eq!(fs::read(&a).unwrap(), b"new");
     }
 
     #[test]
