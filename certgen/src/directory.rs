@@ -126,8 +126,11 @@ impl AuthorityDirectory {
     /// When the list cannot be read or is not this authority's.
     pub fn revocation_list(&self) -> Result<Option<RevocationList>, Error> {
         let path = self.path.join(REVOKED);
-        if !path.exists() {
-            return Ok(None);
+        // A link that leads nowhere is a list that is missing.
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("read", &path, error)),
+            Ok(_) => {}
         }
         let list = PemFile::read(&path)?.revocation_lists.into_iter().next();
         let list = list.ok_or_else(|| Error::Malformed("it has no revocation list".into()).in_file(&path))?;

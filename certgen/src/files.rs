@@ -117,15 +117,17 @@ impl FileSet {
         self.stage(path, content, mode, self.replaces).map(|_| ())
     }
 
-    /// Writes a file that takes the place of the one that is there, with the same owner, group and mode.
+    /// Writes a file that takes the place of the one that is there, with the same owner, group and mode. A link stays one:
+    /// what it leads to is replaced.
     ///
     /// # Errors
     ///
     /// When it cannot be written, or not be given the same owner and group.
     pub fn add_in_place_of(&mut self, path: impl AsRef<Path>, content: &[u8]) -> Result<(), Error> {
         let path = path.as_ref();
-        let old = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
-        let file = self.stage(path, content, 0o600, true)?;
+        let place = fs::canonicalize(path).map_err(|error| Error::io("read", path, error))?;
+        let old = fs::metadata(&place).map_err(|error| Error::io("read", path, error))?;
+        let file = self.stage(&place, content, 0o600, true)?;
         let new = file.metadata().map_err(|error| Error::io("write", path, error))?;
         if (new.uid(), new.gid()) != (old.uid(), old.gid()) {
             std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))

@@ -1,6 +1,5 @@
 //! `certgen renew`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -16,24 +15,18 @@ use super::interrupt::uninterrupted;
 use super::report::Report;
 
 /// A file with its new content.
-struct Renewed {
-    file: PathBuf,
+struct Renewed<'a> {
+    file: &'a PathBuf,
     content: Zeroizing<String>,
     certificate: Certificate,
 }
 
 pub(crate) fn run(options: &RenewOptions) -> Outcome {
     let directory = options.authority.as_ref().map(AuthorityDirectory::open).transpose()?;
-    let renew = |file: &PathBuf| -> Result<Renewed, Error> {
+    let renew = |file| -> Result<Renewed<'_>, Error> {
         let old = PemFile::read(file)?;
-        let in_file = |error| Error::File { path: file.clone(), source: Box::new(error) };
+        let in_file = |error| Error::File { path: PathBuf::clone(file), source: Box::new(error) };
         let (content, certificate) = renew(old, options, directory.as_ref()).map_err(in_file)?;
-        // A link stays a link: what it leads to is replaced.
-        let file = fs::canonicalize(file).map_err(|source| Error::Io {
-            action: "read",
-            path: file.clone(),
-            source,
-        })?;
         Ok(Renewed { file, content, certificate })
     };
     let renewed = options.files.iter().map(renew).collect::<Result<Vec<_>, _>>()?;
@@ -43,13 +36,13 @@ pub(crate) fn run(options: &RenewOptions) -> Outcome {
             if let Some(directory) = &directory {
                 directory.record(&renewed.certificate, &mut files)?;
             }
-            files.add_in_place_of(&renewed.file, renewed.content.as_bytes())?;
+            files.add_in_place_of(renewed.file, renewed.content.as_bytes())?;
         }
         files.commit()
     })?;
     let mut report = Report::new(options.quiet);
-    for (file, renewed) in options.files.iter().zip(&renewed) {
-        report.made(file, &renewed.certificate);
+    for Renewed { file, certificate, .. } in &renewed {
+        report.made(file, certificate);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `certgen renew`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::set_up::Folder;
 
@@ -61,4 +62,16 @@ fn what_cannot_be_renewed_stays_as_it_is() {
     fs::write(folder.join("bare.pem"), &certificate).unwrap();
     folder.run(&["renew", "bare.pem"]).failed_with(&["certgen: cannot use bare.pem: it has no private key"]);
     assert_eq!(folder.text("bare.pem"), certificate);
+}
+
+#[test]
+fn a_link_stays_one_and_what_it_leads_to_is_renewed() {
+    let folder = Folder::new();
+    folder.run(&["alone.pem"]).well();
+    let before = folder.certificate("alone.pem");
+    symlink("alone.pem", folder.join("link.pem")).unwrap();
+    folder.run(&["renew", "link.pem"]).well();
+    assert!(folder.join("link.pem").is_symlink());
+    assert_ne!(folder.certificate("alone.pem").serial(), before.serial());
+    folder.run(&["renew", "link.pem", "alone.pem"]).failed_with(&["alone.pem is named twice"]);
 }

@@ -1,6 +1,7 @@
 //! `certgen revoke` and `crl`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use crate::set_up::Folder;
 
@@ -62,4 +63,33 @@ fn a_list_that_was_damaged_or_is_anothers_is_not_begun_anew() {
     fs::write(folder.join("tls/ca/crl.pem"), "").unwrap();
     folder.run(&revoke).failed_with(&["tls/ca/crl.pem"]);
     assert_eq!(folder.text("tls/ca/crl.pem"), "");
+}
+
+/// As the list is that a web server publishes.
+#[test]
+fn a_list_that_is_a_link_stays_one_and_what_it_leads_to_is_replaced() {
+    let folder = Folder::new();
+    folder.run(&["mtls", "tls"]).well();
+    folder.run(&["crl", "--ca", "tls/ca"]).well();
+    fs::create_dir(folder.join("public")).unwrap();
+    fs::rename(folder.join("tls/ca/crl.pem"), folder.join("public/list.pem")).unwrap();
+    symlink("../../public/list.pem", folder.join("tls/ca/crl.pem")).unwrap();
+    folder.run(&["revoke", "--ca", "tls/ca", "tls/client.pem"]).well();
+    assert!(folder.join("tls/ca/crl.pem").is_symlink());
+    assert!(!folder.join("public/list.pem").is_symlink());
+    let list = &folder.pem("public/list.pem").revocation_lists[0];
+    assert!(list.find(folder.certificate("tls/client.pem").serial()).is_some());
+}
+
+/// Its folder may not be mounted at this moment.
+#[test]
+fn a_list_whose_link_leads_nowhere_is_not_taken_for_none() {
+    let folder = Folder::new();
+    folder.run(&["mtls", "tls"]).well();
+    folder.run(&["revoke", "--ca", "tls/ca", "tls/client.pem"]).well();
+    fs::rename(folder.join("tls/ca/crl.pem"), folder.join("list.pem")).unwrap();
+    symlink("nowhere", folder.join("tls/ca/crl.pem")).unwrap();
+    let missing = ["cannot read tls/ca/crl.pem"];
+    folder.run(&["renew", "--ca", "tls/ca", "tls/client.pem"]).failed_with(&missing);
+    folder.run(&["revoke", "--ca", "tls/ca", "tls/server.pem"]).failed_with(&missing);
 }
