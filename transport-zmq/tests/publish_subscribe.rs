@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Places, config, connected, event, within};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use transport_core::Message;
 use transport_zmq::{
     Disconnected, HighWaterMark, PubSocket, Rejection, SocketEvent, SubSocket, XPubSocket, XSubSocket,
@@ -244,4 +244,33 @@ async fn a_publisher_is_a_sink_that_lets_its_connections_write() {
     };
     let (sent, ()) = within(async { tokio::join!(sending, receiving) }).await;
     sent.unwrap();
+}
+
+/// Whoever gives up a message and sends it again must not send it twice.
+#[tokio::test]
+async fn a_message_whose_sending_was_cancelled_was_not_sent() {
+    let places = Places::new();
+    macro_rules! check {
+        ($publisher:expr, $place:literal) => {{
+            let mut publisher = $publisher;
+            let mut subscriber = SubSocket::new(&places.transports, config());
+            subscriber.subscribe("");
+            subscriber.connect(publisher.bind($place).await.unwrap()).unwrap();
+            within(publisher.subscribed("")).await;
+            let mut cancelled = 0;
+            for number in 0..100u32 {
+                let message = [&number.to_be_bytes()[..], &[0; 20_000]].concat();
+                while let None = publisher.send(&message).now_or_never() {
+                    cancelled += 1;
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert!(cancelled > 10, "{cancelled}");
+            for number in 0..100 {
+                assert_eq!(within(subscriber.recv()).await[0][..4], u32::to_be_bytes(number));
+            }
+        }};
+    }
+    check!(PubSocket::new(&places.transports, config()), "inproc://pub");
+    check!(XPubSocket::new(&places.transports, config()), "inproc://xpub");
 }

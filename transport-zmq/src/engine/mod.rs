@@ -25,6 +25,7 @@ mod pipes;
 mod room;
 mod spin;
 mod stage;
+mod turn;
 
 pub use hub::EndpointError;
 pub(crate) use hub::{Hub, Owner};
@@ -33,3 +34,4 @@ pub(crate) use pattern::{Open, Pattern, SendOnly};
 pub(crate) use pipes::{Outgoing, send_to};
 pub(crate) use room::{Room, Slot};
 pub(crate) use stage::Stage;
+pub(crate) use turn::Turn;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use transport_core::{Broadcast, BroadcastMany, Message, MessageRef, SendError, WriteBuffer};
 
 use super::subscribers::{Subscriber, Subscribers, topic_of};
-use crate::engine::Hub;
+use crate::engine::{Hub, Turn};
 
 /// The application's end.
 pub(crate) struct Publisher {
@@ -15,26 +15,22 @@ pub(crate) struct Publisher {
     /// Whether a message waits for everyone who has subscribed to it.
     waits: bool,
     scratch: WriteBuffer,
-    /// What was sent since the connections were last let write.
-    unwritten: usize,
+    turn: Turn,
 }
-
-/// After so many bytes the connections are let write.
-const TURN: usize = 32 << 10;
-/// What a message counts beside its bytes.
-const MESSAGE: usize = 64;
 
 impl Publisher {
     pub(crate) fn new(hub: Arc<Hub>, subscribers: Arc<Subscribers>) -> Publisher {
-        Publisher { hub, subscribers, waits: false, scratch: WriteBuffer::new(), unwritten: 0 }
+        Publisher { hub, subscribers, waits: false, scratch: WriteBuffer::new(), turn: Turn::default() }
     }
 
     pub(crate) fn set_waits(&mut self, waits: bool) {
         self.waits = waits;
     }
 
+    /// Cancel-safe.
     #[inline]
     pub(crate) async fn send(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
+        self.turn.next().await;
         while !self.try_send(message)? {
             let progress = self.hub.group.progress();
             // It may have come before this task listened.
@@ -43,21 +39,17 @@ impl Publisher {
             }
             progress.await;
         }
-        if self.is_turn_over() {
-            tokio::task::yield_now().await;
-        }
         Ok(())
     }
 
     /// As `send` for each message.
     pub(crate) async fn send_many(&mut self, mut messages: &[Message]) -> Result<(), SendError> {
         while !messages.is_empty() {
+            self.turn.next().await;
             let progress = self.hub.group.progress();
             let sent = self.try_send_turn(messages)?;
             messages = &messages[sent..];
-            if self.is_turn_over() {
-                tokio::task::yield_now().await;
-            } else if sent == 0 {
+            if sent == 0 {
                 progress.await;
             }
         }
@@ -68,7 +60,7 @@ impl Publisher {
     pub(crate) fn try_send_many(&mut self, messages: &[Message]) -> Result<usize, SendError> {
         let mut sent = 0;
         while sent < messages.len() {
-            self.unwritten = 0;
+            self.turn.begin();
             match self.try_send_turn(&messages[sent..])? {
                 0 => break,
                 more => sent += more,
@@ -80,7 +72,7 @@ impl Publisher {
     /// Sends messages up to one that must wait or the end of a turn, and tells how many.
     fn try_send_turn(&mut self, messages: &[Message]) -> Result<usize, SendError> {
         let mut sent = 0;
-        while sent < messages.len() && self.unwritten < TURN {
+        while sent < messages.len() && !self.turn.is_over() {
             // Who waits or conflates looks at each message.
             if self.waits || self.hub.config.conflate {
                 if !self.try_send((&messages[sent]).into())? {
@@ -96,12 +88,14 @@ impl Publisher {
 
     /// Sends the messages at the front that go to the same subscribers, and tells how many.
     fn send_run(&mut self, messages: &[Message]) -> usize {
-        let Publisher { hub, subscribers, scratch, unwritten, .. } = self;
+        let Publisher { hub, subscribers, scratch, turn, .. } = self;
         let mut subscribers = subscribers.lock();
-        *unwritten += cost((&messages[0]).into());
+        turn.count((&messages[0]).into());
         let run = subscribers.run(messages, |message| {
-            let fits = *unwritten < TURN;
-            *unwritten += if fits { cost(message.into()) } else { 0 };
+            let fits = !turn.is_over();
+            if fits {
+                turn.count(message.into());
+            }
             fits
         });
         let mut broadcast = BroadcastMany::new(&messages[..run], scratch);
@@ -133,23 +127,11 @@ impl Publisher {
 
     /// Ready when the connections have been let write.
     pub(crate) fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_turn_over() {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(())
-    }
-
-    fn is_turn_over(&mut self) -> bool {
-        let over = self.unwritten >= TURN;
-        if over {
-            self.unwritten = 0;
-        }
-        over
+        self.turn.poll_next(cx)
     }
 
     pub(crate) fn send_now(&mut self, message: MessageRef<'_>) -> Result<(), SendError> {
-        self.unwritten += cost(message);
+        self.turn.count(message);
         let topic = topic_of(message);
         let mut broadcast = Broadcast::new(message, &mut self.scratch);
         let mut unencodable = None;
@@ -193,11 +175,6 @@ impl Publisher {
             changed.await;
         }
     }
-}
-
-/// What a message counts in a turn.
-fn cost(message: MessageRef<'_>) -> usize {
-    message.byte_count() + MESSAGE
 }
 
 fn drop_for(hub: &Hub, subscriber: &Subscriber, messages: usize) {

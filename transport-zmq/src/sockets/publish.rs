@@ -202,7 +202,7 @@ macro_rules! publishing {
             ///
             /// # Cancel safety
             ///
-            /// Cancel-safe: the message is queued for all or for none.
+            /// Cancel-safe: the message is queued for all, or for none when the future was dropped.
             #[inline]
             pub async fn send(&mut self, message: impl Into<MessageRef<'_>>) -> Result<(), SendError> {
                 self.publisher.send(message.into()).await
