@@ -251,13 +251,44 @@ async fn a_full_peer_makes_a_router_wait_or_drop() {
         let filling = async {
             for _ in 0..10_000 {
                 router.send_to(b"slow", &[0; 1000]).await.unwrap();
-                tokio::task::consume_budget().await;
             }
         };
         let filled = tokio::time::timeout(Duration::from_millis(500), filling).await;
         assert_eq!(filled.is_ok(), drops);
         assert_eq!(router.dropped() > 0, drops);
         assert_eq!(router.peer(b"slow").unwrap().dropped(), router.dropped());
+    }
+}
+
+/// However many messages are sent in a row, its connection is let write meanwhile.
+#[tokio::test]
+async fn a_router_that_drops_loses_nothing_for_a_peer_that_reads() {
+    let places = Places::new();
+    for (count, length) in [(20_000u32, 8), (500, 64 << 10)] {
+        for place in places.all() {
+            let mut router = RouterSocket::new(&places.transports, config()).with_drop(true);
+            let mut dealer =
+                DealerSocket::new(&places.transports, config().with_routing_id("reader").unwrap());
+            dealer.connect(router.bind(&place).await.unwrap()).unwrap();
+            dealer.send("here").await.unwrap();
+            let (_, peer) = within(router.recv()).await;
+            let reading = tokio::spawn(async move {
+                for number in 0..count {
+                    assert_eq!(dealer.recv().await[0][..4], number.to_be_bytes());
+                }
+            });
+            let mut message = vec![0; length];
+            for number in 0..count {
+                message[..4].copy_from_slice(&number.to_be_bytes());
+                if number % 2 == 0 {
+                    router.send_to(b"reader", &message).await.unwrap();
+                } else {
+                    router.send_to_peer(&peer, &message).await.unwrap();
+                }
+            }
+            assert_eq!(router.dropped(), 0, "{place}, of {length} bytes");
+            within(reading).await.unwrap();
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use transport_core::framing::zmtp::SocketType;
 use transport_core::{Batch, Message, MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
-use crate::engine::{Hub, Incoming, Owner, Pattern, send_to};
+use crate::engine::{Hub, Incoming, Owner, Pattern, Turn, send_to};
 use crate::events::Rejection;
 use crate::logic::routing::{Handover, RoutingTable};
 use crate::peer::Peer;
@@ -49,6 +49,7 @@ pub struct RouterSocket {
     incoming: Incoming,
     routes: Arc<Routes>,
     mandatory: bool,
+    turn: Turn,
 }
 
 /// Why a message was not sent to a peer.
@@ -79,6 +80,7 @@ impl RouterSocket {
             hub: Owner::new(hub),
             routes,
             mandatory: true,
+            turn: Turn::default(),
         }
     }
 
@@ -89,8 +91,8 @@ impl RouterSocket {
         self
     }
 
-    /// Drops messages to peers that are not there or have no room, rather than to fail or wait; they are counted. Default:
-    /// false.
+    /// Drops messages to peers that are not there or have no room, rather than to fail or wait; they are counted. Sending
+    /// only lets the connections write now and then. Default: false.
     #[must_use]
     pub fn with_drop(mut self, drop: bool) -> RouterSocket {
         self.mandatory = !drop;
@@ -156,6 +158,7 @@ impl RouterSocket {
                 Err(RouteError::NoSuchPeer { routing_id: Bytes::copy_from_slice(routing_id) })
             }
             None => {
+                self.take_turn(message.into()).await;
                 self.hub.count_dropped();
                 Ok(())
             }
@@ -181,6 +184,7 @@ impl RouterSocket {
         if self.mandatory {
             return send_to(&self.hub, peer, message).await.map_err(RouteError::Peer);
         }
+        self.take_turn(message).await;
         if !peer.try_send(message).unwrap_or(false) {
             peer.count_dropped();
             self.hub.count_dropped();
@@ -200,6 +204,14 @@ impl RouterSocket {
     pub async fn send_routed(&mut self, message: Message) -> Result<(), RouteError> {
         let (routing_id, rest) = MessageRef::from(&message).split_first();
         self.send_to(routing_id, rest.ok_or(RouteError::NoBody)?).await
+    }
+
+    /// Who never waits for room lets others write and read now and then, or a burst would be dropped for peers that take it:
+    /// after as many messages as one that receives takes in a row, or after a turn's bytes.
+    async fn take_turn(&mut self, message: MessageRef<'_>) {
+        tokio::task::coop::consume_budget().await;
+        self.turn.next().await;
+        self.turn.count(message);
     }
 
     /// The peer that has this routing id now.
