@@ -106,3 +106,20 @@ fn a_request_that_goes_out_on_the_next_connection_is_answered_there() {
     }
     assert!(answered_there > 0, "some request was put back");
 }
+
+#[tokio::test]
+async fn a_request_that_is_not_sent_takes_nothing_from_the_one_before() {
+    let places = Places::new();
+    let mut req = ReqSocket::new(&places.transports, config()).relaxed();
+    let mut rep = RepSocket::new(&places.transports, config());
+    let address = rep.bind("inproc://unsent").await.unwrap();
+    req.connect(&address).unwrap();
+    req.send("first").await.unwrap();
+    within(rep.recv()).await;
+    rep.send("answer").await.unwrap();
+    rep.close().await;
+    req.disconnect(&address).unwrap();
+    let no_peer = tokio::time::timeout(Duration::from_millis(10), req.send("second")).await;
+    assert!(no_peer.is_err());
+    assert_eq!(within(req.recv()).await.unwrap().to_text(), Some("answer"));
+}

@@ -129,8 +129,11 @@ impl ReqSocket {
         } else {
             (None, Envelope::new())
         };
-        // What came before the request is no reply to it.
-        self.incoming.discard();
+        // What came before the request is no reply to it. While it replaces another one their numbers tell, and if it is not
+        // sent the other one's reply must be there.
+        if self.asked.is_none() {
+            self.incoming.discard();
+        }
         let envelope = if self.correlated { &numbered } else { &self.plain };
         let place = self.outgoing.send(request.behind(envelope)).await?;
         let sent = self.outgoing.sent_to(place);
