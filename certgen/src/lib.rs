@@ -16,6 +16,7 @@
 //! | certificates in memory, for tests and programs that make their own | [`CertificateAuthority`], [`self_signed`], [`LeafConfig`] |
 //! | certificates in files | [`AuthorityDirectory`], [`FileSet`], which writes all of its files or none |
 //! | to know what a file has, and whether it is fit for use | [`PemFile`], [`Certificate`], [`check`](mod@check) |
+//! | to change a part of a file | [`PemText`] |
 //! | the command line | `certgen --help` |
 //!
 //! What each kind of certificate may be used for is its [`Profile`]; nothing has a default of the libraries below.
@@ -35,6 +36,7 @@ pub mod fuzzing;
 mod leaf;
 mod names;
 mod pem;
+mod pem_text;
 mod private_key;
 mod profile;
 mod request;
@@ -55,7 +57,8 @@ pub use error::{CryptoError, Error};
 pub use files::FileSet;
 pub use leaf::{LeafConfig, self_signed, self_signed_for};
 pub use names::{Name, host_names};
-pub use pem::PemFile;
+pub use pem::{PemFile, PemSection};
+pub use pem_text::PemText;
 pub use private_key::PrivateKey;
 pub use profile::Profile;
 pub use request::Request;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::Path;
 
 use data_encoding::BASE64;
@@ -28,6 +29,20 @@ pub struct PemFile {
     pub revocation_lists: Vec<RevocationList>,
 }
 
+/// A section of a PEM text.
+#[allow(clippy::large_enum_variant, reason = "a text has a few of them")]
+#[non_exhaustive]
+pub enum PemSection {
+    /// A private key.
+    Key(PrivateKey),
+    /// A certificate.
+    Certificate(Certificate),
+    /// A signing request.
+    Request(Request),
+    /// A revocation list.
+    RevocationList(RevocationList),
+}
+
 impl PemFile {
     /// Reads a file.
     ///
@@ -46,17 +61,12 @@ impl PemFile {
     /// When there is nothing that is known, or something of it is malformed.
     pub fn parse(bytes: &[u8]) -> Result<PemFile, Error> {
         let mut file = PemFile::default();
-        let mut rest = bytes;
-        while let Some((kind, der)) = from_buf(&mut rest).map_err(malformed)? {
-            let der = Zeroizing::new(der);
-            match kind {
-                SectionKind::Certificate => file.certificates.push(Certificate::from_der(&der)?),
-                SectionKind::PrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Pkcs8)?),
-                SectionKind::EcPrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Sec1)?),
-                SectionKind::RsaPrivateKey => file.keys.push(PrivateKey::from_der(&der, KeyEncoding::Pkcs1)?),
-                SectionKind::Csr => file.requests.push(Request::from_der(&der)?),
-                SectionKind::Crl => file.revocation_lists.push(RevocationList::from_der(&der)?),
-                _ => {}
+        for (section, _) in sections(bytes)? {
+            match section {
+                PemSection::Key(key) => file.keys.push(key),
+                PemSection::Certificate(certificate) => file.certificates.push(certificate),
+                PemSection::Request(request) => file.requests.push(request),
+                PemSection::RevocationList(list) => file.revocation_lists.push(list),
             }
         }
         if file.is_empty() {
@@ -71,6 +81,47 @@ impl PemFile {
             && self.requests.is_empty()
             && self.revocation_lists.is_empty()
     }
+}
+
+/// The sections that are known, in their order, with where they are: from the start of their first line to the end of their
+/// last one.
+pub(crate) fn sections(text: &[u8]) -> Result<Vec<(PemSection, Range<usize>)>, Error> {
+    let mut sections = Vec::new();
+    let mut rest = text;
+    let mut done = 0;
+    while let Some((kind, der)) = from_buf(&mut rest).map_err(malformed)? {
+        let der = Zeroizing::new(der);
+        let read = done..text.len() - rest.len();
+        done = read.end;
+        let key = |encoding| PrivateKey::from_der(&der, encoding).map(PemSection::Key);
+        let section = match kind {
+            SectionKind::Certificate => PemSection::Certificate(Certificate::from_der(&der)?),
+            SectionKind::PrivateKey => key(KeyEncoding::Pkcs8)?,
+            SectionKind::EcPrivateKey => key(KeyEncoding::Sec1)?,
+            SectionKind::RsaPrivateKey => key(KeyEncoding::Pkcs1)?,
+            SectionKind::Csr => PemSection::Request(Request::from_der(&der)?),
+            SectionKind::Crl => PemSection::RevocationList(RevocationList::from_der(&der)?),
+            _ => continue,
+        };
+        sections.push((section, place(text, read)));
+    }
+    Ok(sections)
+}
+
+/// Where a section is in the lines that were read to find it: others that are not known may have been passed over before it.
+fn place(text: &[u8], lines: Range<usize>) -> Range<usize> {
+    let is_break = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    let (mut at, mut begun, mut start) = (lines.start, None, lines.start);
+    for line in text[lines.clone()].split_inclusive(is_break) {
+        if line.starts_with(b"-----BEGIN ") {
+            begun = begun.or(Some(at));
+        } else if line.starts_with(b"-----END ") {
+            start = begun.take().unwrap_or(start);
+        }
+        at += line.len();
+    }
+    let breaks = text[lines.clone()].iter().rev().take_while(|byte| is_break(byte)).count();
+    start..lines.end - breaks
 }
 
 /// One PEM section, with lines of 64 characters. The text may be a secret: only the result ever holds it.

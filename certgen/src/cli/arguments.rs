@@ -409,7 +409,8 @@ Examples:
 
 const RENEW_EXAMPLES: &str = "\
 The certificate gets a new serial number, a new time and, unless --keep-key is given, a new key. The old one stays valid
-until it expires: revoke it if its key is lost. Of several files, those before one that cannot be replaced are renewed.
+until it expires: revoke it if its key is lost. Whatever else is in the file stays as it is. Of several files, those before
+one that cannot be replaced are renewed.
 
 Examples:
   certgen renew server.pem                             a self-signed one

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use certgen::{
-    AuthorityDirectory, Certificate, Error, FileSet, LeafConfig, PemFile, PrivateKey, Validity, self_signed,
-    self_signed_for,
+    AuthorityDirectory, Certificate, Error, FileSet, LeafConfig, PemFile, PemSection, PemText, PrivateKey,
+    Validity, self_signed, self_signed_for,
 };
 use zeroize::Zeroizing;
 
@@ -17,26 +17,26 @@ use super::report::Report;
 /// A file with its new content.
 struct Renewed<'a> {
     file: &'a PathBuf,
-    content: Zeroizing<String>,
+    content: Zeroizing<Vec<u8>>,
     certificate: Certificate,
 }
 
 pub(crate) fn run(options: &RenewOptions) -> Outcome {
     let directory = options.authority.as_ref().map(AuthorityDirectory::open).transpose()?;
-    let renew = |file| -> Result<Renewed<'_>, Error> {
-        let old = PemFile::read(file)?;
-        let in_file = |error| Error::File { path: PathBuf::clone(file), source: Box::new(error) };
-        let (content, certificate) = renew(old, options, directory.as_ref()).map_err(in_file)?;
-        Ok(Renewed { file, content, certificate })
-    };
-    let renewed = options.files.iter().map(renew).collect::<Result<Vec<_>, _>>()?;
+    let mut renewed = Vec::new();
+    for file in &options.files {
+        let text = PemText::read(file)?;
+        let in_file = |error| Error::File { path: file.clone(), source: Box::new(error) };
+        let (content, certificate) = renew(&text, options, directory.as_ref()).map_err(in_file)?;
+        renewed.push(Renewed { file, content, certificate });
+    }
     uninterrupted(|| {
         let mut files = FileSet::new();
         for renewed in &renewed {
             if let Some(directory) = &directory {
                 directory.record(&renewed.certificate, &mut files)?;
             }
-            files.add_in_place_of(renewed.file, renewed.content.as_bytes())?;
+            files.add_in_place_of(renewed.file, &renewed.content)?;
         }
         files.commit()
     })?;
@@ -49,13 +49,13 @@ pub(crate) fn run(options: &RenewOptions) -> Outcome {
 
 /// The new content of a file, and the certificate in it.
 fn renew(
-    old: PemFile,
+    text: &PemText,
     options: &RenewOptions,
     directory: Option<&AuthorityDirectory>,
-) -> Result<(Zeroizing<String>, Certificate), Error> {
-    let PemFile { mut keys, certificates, .. } = old;
+) -> Result<(Zeroizing<Vec<u8>>, Certificate), Error> {
+    let PemFile { mut keys, certificates, .. } = text.parse()?;
     let problem = |text: &str| Error::Config(text.to_owned());
-    let Some((old, chain)) = certificates.split_first() else {
+    let Some(old) = certificates.first() else {
         return Err(problem("it has no certificate to renew"));
     };
     if old.is_authority() {
@@ -73,13 +73,13 @@ fn renew(
         return Err(problem("its private key is not its certificate's"));
     }
 
-    let (key, certificate) = match (directory, key) {
+    let (new_key, certificate) = match (directory, key) {
         (Some(directory), key) => {
             directory.check_in_force(old)?;
             let authority = directory.authority();
             match key {
                 None => (None, authority.sign(old.public_key(), &config)?),
-                Some(key) if options.keep_key => with_key(authority.issue_for(&config, key)?),
+                Some(key) if options.keep_key => (None, authority.issue_for(&config, key)?.into_parts().1),
                 Some(_) => with_key(authority.issue(&config)?),
             }
         }
@@ -91,26 +91,20 @@ fn renew(
         (None, None) => {
             return Err(problem("it has no private key, which a self-signed certificate is renewed with"));
         }
-        (None, Some(key)) if options.keep_key => with_key(self_signed_for(&config, key)?),
+        (None, Some(key)) if options.keep_key => (None, self_signed_for(&config, key)?.into_parts().1),
         (None, Some(_)) => with_key(self_signed(&config)?),
     };
-    Ok((content(key.as_ref(), &certificate, chain), certificate))
+    let content = text.replaced(|section| match section {
+        PemSection::Certificate(found) if found == old => Some(certificate.pem().into()),
+        PemSection::Key(found) if found.public_key() == old.public_key() => {
+            new_key.as_ref().map(PrivateKey::pem)
+        }
+        _ => None,
+    })?;
+    Ok((content, certificate))
 }
 
 fn with_key(made: certgen::Credentials) -> (Option<PrivateKey>, Certificate) {
     let (key, certificate) = made.into_parts();
     (Some(key), certificate)
-}
-
-/// Key, empty line, certificate, and the chain as it was.
-fn content(key: Option<&PrivateKey>, certificate: &Certificate, chain: &[Certificate]) -> Zeroizing<String> {
-    let key = key.map_or_else(Default::default, PrivateKey::pem);
-    let public: String = std::iter::once(certificate).chain(chain).map(Certificate::pem).collect();
-    let mut text = Zeroizing::new(String::with_capacity(key.len() + 1 + public.len()));
-    text.push_str(&key);
-    if !key.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&public);
-    text
 }

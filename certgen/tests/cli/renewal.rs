@@ -75,3 +75,44 @@ fn a_link_stays_one_and_what_it_leads_to_is_renewed() {
     assert_ne!(folder.certificate("alone.pem").serial(), before.serial());
     folder.run(&["renew", "link.pem", "alone.pem"]).failed_with(&["alone.pem is named twice"]);
 }
+
+/// As in a file for stunnel, or with a second pair of another algorithm.
+#[test]
+fn what_is_not_renewed_stays_in_its_place() {
+    const PARAMETERS: &str = "-----BEGIN DH PARAMETERS-----\nMAYCAQcCAQI=\n-----END DH PARAMETERS-----\n";
+    let folder = Folder::new();
+    folder.run(&["ca", "ca"]).well();
+    folder.run(&["crl", "--ca", "ca"]).well();
+    for (file, algorithm) in [("a.pem", "p256"), ("b.pem", "ed25519")] {
+        folder.run(&["leaf", "--ca", "ca", "a", "--out", file, "--algorithm", algorithm]).well();
+    }
+    let pair = |file| (folder.certificate(file).pem(), folder.pem(file).keys[0].pem());
+    let ((old, old_key), (second, second_key)) = (pair("a.pem"), pair("b.pem"));
+    let (list, authority) = (folder.text("ca/crl.pem"), folder.text("ca/ca.pem").trim_end().to_owned());
+    for keeps_key in [false, true] {
+        let before = format!(
+            "# the web server\r\n{old}\n{PARAMETERS}{}# its second\n{}{second}{list}{authority}",
+            *old_key, *second_key
+        );
+        fs::write(folder.join("a.pem"), &before).unwrap();
+        let keep_key: &[_] = if keeps_key { &["--keep-key"] } else { &[] };
+        folder.run(&[&["renew", "--ca", "ca", "a.pem"], keep_key].concat()).well();
+        let (new, new_key) = (folder.certificate("a.pem").pem(), folder.pem("a.pem").keys[0].pem());
+        assert_ne!(new, old);
+        assert_eq!(new_key == old_key, keeps_key);
+        assert_eq!(folder.text("a.pem"), before.replace(&old, &new).replace(&*old_key, &new_key));
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_read_stays_beside_the_renewed_certificate() {
+    let folder = Folder::new();
+    folder.run(&["ca", "ca"]).well();
+    folder.run(&["leaf", "--ca", "ca", "a"]).well();
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let before = folder.certificate("a.pem");
+    fs::write(folder.join("a.pem"), format!("{encrypted}{}", before.pem())).unwrap();
+    folder.run(&["renew", "--ca", "ca", "a.pem"]).well();
+    let after = folder.certificate("a.pem");
+    assert_eq!((after.pin(), folder.text("a.pem")), (before.pin(), format!("{encrypted}{}", after.pem())));
+}
