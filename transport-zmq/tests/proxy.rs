@@ -263,7 +263,8 @@ async fn what_a_proxy_has_taken_is_delivered_when_it_is_closed_or_dropped() {
         assert!(captures || sent < received, "some are in hand: {sent} of {received}");
         let closing = async {
             if drops {
-                drop(proxy);
+                // On any thread.
+                std::thread::spawn(move || drop(proxy)).join().unwrap();
             } else {
                 proxy.close().await;
             }

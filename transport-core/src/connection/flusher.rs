@@ -87,7 +87,7 @@ impl Drop for Turn<'_> {
         let left_over = !out.writing.buffer.is_empty() || !queue.outbound.buffer.is_empty();
         queue.out = Some(out);
         // Without a runtime nobody writes any more.
-        if left_over && tokio::runtime::Handle::try_current().is_ok() {
+        if left_over && self.shared.runtime().is_some() {
             self.shared.start_flusher(&mut queue);
         }
         drop(queue);

@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use tokio::runtime::Handle;
+
 use super::about::About;
 use super::error::{SendError, closed};
 use super::flusher::{Out, Stop, Writing, flush};
@@ -28,6 +30,8 @@ pub(super) struct Shared {
     /// How many descriptors the peer takes with a message; 0 where none are passed.
     pub(super) most_descriptors: usize,
     queue: Mutex<Queue>,
+    /// Where the connection was split: senders may be on threads without one.
+    runtime: Option<Handle>,
     /// Told whenever the flusher has taken the queue, has ended, or has failed.
     pub(super) group: SenderGroup,
     pub(super) stop: Stop,
@@ -43,8 +47,14 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
     let (read, write) = stream.into_split();
     let out = Out { io: write, writer, life: life.share(), writing: Writing::default() };
     let queue = Queue::new(outbound, out, &about.config.limits);
-    let shared =
-        Arc::new(Shared { about, most_descriptors, queue: Mutex::new(queue), group, stop: Stop::default() });
+    let shared = Arc::new(Shared {
+        about,
+        most_descriptors,
+        queue: Mutex::new(queue),
+        runtime: Handle::try_current().ok(),
+        group,
+        stop: Stop::default(),
+    });
     let left_over = !shared.lock().outbound.buffer.is_empty();
     if left_over {
         shared.start_flusher(&mut shared.lock());
@@ -154,11 +164,22 @@ impl Shared {
         }
     }
 
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, where the connection was split outside of one too.
     pub(super) fn start_flusher(self: &Arc<Self>, queue: &mut Queue) {
-        if let Some(out) = queue.out.take() {
-            queue.flushing = true;
-            tokio::spawn(flush(Arc::clone(self), out));
+        let runtime = self.runtime().unwrap_or_else(Handle::current);
+        let Some(out) = queue.out.take() else { return };
+        queue.flushing = true;
+        // Before it ends it needs the lock, which is held here; unless its runtime has ended, and nobody will write any more.
+        if runtime.spawn(flush(Arc::clone(self), out)).is_finished() {
+            queue.end_with(closed(), Writing::default());
         }
+    }
+
+    /// The connection's runtime, or that of this thread.
+    pub(super) fn runtime(&self) -> Option<Handle> {
+        self.runtime.clone().or_else(|| Handle::try_current().ok())
     }
 
     pub(super) fn fail(&self, error: SendError, unwritten: Writing) {

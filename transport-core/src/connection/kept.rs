@@ -29,7 +29,7 @@ impl Shared {
             return;
         }
         // Without a runtime it is kept until there is one again.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Some(runtime) = self.runtime() {
             queue.kept.watched = true;
             runtime.spawn(give_back(Arc::downgrade(self)));
         }

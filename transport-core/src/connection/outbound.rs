@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWrite;
@@ -200,6 +200,10 @@ impl Writer {
                 }
                 let new = || Box::new(Stall { since: now(), alarm: Alarm::default() });
                 let Stall { since, alarm } = &mut **self.stall.get_or_insert_with(new);
+                if cx.waker().will_wake(Waker::noop()) {
+                    // Only an attempt, perhaps on a thread without timers: who goes on with it waits for the deadline.
+                    return Poll::Pending;
+                }
                 ready!(alarm.poll(since.checked_add(self.write_time), cx));
                 Poll::Ready(Err(ended_by(SendError::Stalled(self.write_time), life)))
             }

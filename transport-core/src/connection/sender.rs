@@ -17,7 +17,8 @@ use crate::write_buffer::WriteBuffer;
 
 /// The outgoing half of a connection: cloned for as many tasks as send.
 ///
-/// A message is handed over as a whole; messages of one `Sender` stay in their order.
+/// A message is handed over as a whole; messages of one `Sender` stay in their order. What is queued is written in the runtime
+/// where the connection was split, whatever thread it is sent on.
 #[derive(Clone)]
 pub struct Sender {
     pub(super) shared: Arc<Shared>,

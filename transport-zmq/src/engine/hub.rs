@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use transport_core::framing::zmtp::{SocketType, Zmtp};
@@ -42,6 +43,8 @@ pub(crate) struct Hub {
     /// Messages that no peer got, or that one did not get.
     dropped: AtomicU64,
     tasks: TaskTracker,
+    /// Where the socket was made: it may be used and dropped on threads without one.
+    runtime: Handle,
     /// The socket is closing: what is queued goes out, and then everything ends.
     pub(crate) closing: CancellationToken,
     /// The time for that is over.
@@ -134,6 +137,7 @@ impl Hub {
             next_id: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             closing: CancellationToken::new(),
             over: CancellationToken::new(),
         })
@@ -182,7 +186,8 @@ impl Hub {
             let stage = Stage::first(pipe, self.new_id());
             self.put_pipe(Pipe::Waiting(Arc::new(WaitQueue::new(stage, self.config.send_mark))));
         }
-        self.tasks.spawn(Arc::clone(self).keep_connected(address.clone(), security.clone(), pipe, stop));
+        let task = Arc::clone(self).keep_connected(address.clone(), security.clone(), pipe, stop);
+        self.tasks.spawn_on(task, &self.runtime);
         Ok(address)
     }
 
@@ -255,15 +260,11 @@ impl Hub {
             return;
         }
         let (over, tasks) = (self.over.clone(), self.tasks.clone());
-        // Without a runtime there are no tasks any more either.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _lingering = tokio::time::timeout(linger, tasks.wait()).await;
-                over.cancel();
-            });
-        } else {
-            self.over.cancel();
-        }
+        // When it has ended there are no tasks any more either.
+        self.runtime.spawn(async move {
+            let _lingering = tokio::time::timeout(linger, tasks.wait()).await;
+            over.cancel();
+        });
     }
 
     /// The list of pipes has changed: whoever waits looks at it.
