@@ -11,25 +11,20 @@
 //!
 //! Offsets are absolute, so a message that a proxy dropped, repeated or sent out of order is noticed with the next one.
 
-use std::collections::VecDeque;
+mod incoming;
+mod outgoing;
+
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-
+use self::incoming::Incoming;
+use self::outgoing::Outgoing;
 use super::wire::{Frame, Reason};
 
 /// So many bytes may be on the way to one side and not yet consumed.
 pub(crate) const WINDOW: u64 = 256 << 10;
-/// The most bytes in one message.
-const LARGEST_DATA: usize = 64 << 10;
-/// So many bytes may wait here for a place in the peer's window.
-const OUT: usize = 128 << 10;
 /// So many messages may be on the way and not yet consumed: well below the 1,000 at which ZeroMQ's queues are full by
 /// default, since a ROUTER on the way drops what does not fit.
 const MESSAGES_IN_FLIGHT: usize = 256;
-/// After so many bytes or messages consumed the peer is told.
-const TELL_AFTER_BYTES: u64 = WINDOW / 4;
-const TELL_AFTER_MESSAGES: usize = MESSAGES_IN_FLIGHT / 4;
 
 /// Silence after which the peer is asked for a sign of life.
 const PING_AFTER: Duration = Duration::from_secs(30);
@@ -41,45 +36,14 @@ const LINGER: Duration = Duration::from_secs(30);
 /// One byte stream.
 #[derive(Debug)]
 pub(crate) struct Flow {
-    // Outgoing.
-    out: BytesMut,
-    /// The offset of the first byte in `out`.
-    sent: u64,
-    /// What the peer consumed, as far as it told. Invariant: `acknowledged <= sent <= acknowledged + peer_window`.
-    acknowledged: u64,
-    peer_window: u64,
-    /// The ends of the DATA messages that are beyond `acknowledged`, ascending.
-    in_flight: VecDeque<u64>,
-    end: End,
-    /// The peer reads no more.
-    stopped_by_peer: bool,
-
-    // Incoming.
-    arrived: VecDeque<Bytes>,
-    /// The offset behind the last byte that arrived. Invariant: `told + WINDOW >= received >= consumed >= told`.
-    received: u64,
-    consumed: u64,
-    /// What the peer was told of `consumed`.
-    told: u64,
-    messages_untold: usize,
-    ended_by_peer: bool,
-    /// The application reads no more.
-    stopped: bool,
-
+    outgoing: Outgoing,
+    incoming: Incoming,
     owed: Owed,
     failed: Option<Reason>,
     heard: Instant,
     pinged: bool,
     /// Since when the application is known to have left.
     left: Option<Instant>,
-}
-
-/// How far the outgoing direction has come to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Open,
-    Wanted,
-    Sent,
 }
 
 /// What the peer is to be told besides bytes. Each at most once: a peer cannot make this grow.
@@ -129,20 +93,8 @@ impl Flow {
 
     fn new(opening: Frame, peer_window: u64, now: Instant) -> Flow {
         Flow {
-            out: BytesMut::new(),
-            sent: 0,
-            acknowledged: 0,
-            peer_window,
-            in_flight: VecDeque::new(),
-            end: End::Open,
-            stopped_by_peer: false,
-            arrived: VecDeque::new(),
-            received: 0,
-            consumed: 0,
-            told: 0,
-            messages_untold: 0,
-            ended_by_peer: false,
-            stopped: false,
+            outgoing: Outgoing::new(peer_window),
+            incoming: Incoming::new(),
             owed: Owed { opening: Some(opening), ..Owed::default() },
             failed: None,
             heard: now,
@@ -158,50 +110,28 @@ impl Flow {
         if self.failed.is_some() {
             return;
         }
-        match frame {
-            Frame::Accept { window } if self.peer_window == 0 && window > 0 => self.peer_window = window,
-            Frame::Open { .. } | Frame::Accept { .. } => self.fail_and_tell(Reason::Violation),
-            Frame::Data { offset, bytes } => self.receive_data(offset, bytes),
-            Frame::Credit { consumed } => self.receive_credit(consumed),
-            Frame::End { offset } if offset != self.received || self.ended_by_peer => {
-                self.fail_and_tell(Reason::Lost);
-            }
-            Frame::End { .. } => self.ended_by_peer = true,
+        let received = match frame {
+            Frame::Open { .. } => Err(Reason::Violation),
+            Frame::Accept { window } => self.outgoing.accepted(window),
+            Frame::Data { offset, bytes } => self.incoming.data(offset, bytes),
+            Frame::Credit { consumed } => self.outgoing.credited(consumed),
+            Frame::End { offset } => self.incoming.end(offset),
             Frame::Stop => {
-                self.stopped_by_peer = true;
-                self.out = BytesMut::new();
-                self.in_flight.clear();
+                self.outgoing.stopped();
+                Ok(())
             }
-            Frame::Reset(reason) => self.failed = Some(reason),
-            Frame::Ping(token) => self.owed.pong = Some(token),
-            Frame::Pong(_) => {}
-        }
-    }
-
-    fn receive_data(&mut self, offset: u64, bytes: Bytes) {
-        if offset != self.received || self.ended_by_peer {
-            return self.fail_and_tell(Reason::Lost);
-        }
-        let received = self.received + bytes.len() as u64;
-        let messages = self.arrived.len() + self.messages_untold;
-        if received > self.told + WINDOW || messages >= MESSAGES_IN_FLIGHT {
-            return self.fail_and_tell(Reason::Violation);
-        }
-        self.received = received;
-        if self.stopped {
-            self.consumed = received;
-        } else {
-            self.arrived.push_back(bytes);
-        }
-    }
-
-    fn receive_credit(&mut self, consumed: u64) {
-        if consumed < self.acknowledged || consumed > self.sent {
-            return self.fail_and_tell(Reason::Violation);
-        }
-        self.acknowledged = consumed;
-        while self.in_flight.front().is_some_and(|end| *end <= consumed) {
-            self.in_flight.pop_front();
+            Frame::Reset(reason) => {
+                self.fail(reason);
+                Ok(())
+            }
+            Frame::Ping(token) => {
+                self.owed.pong = Some(token);
+                Ok(())
+            }
+            Frame::Pong(_) => Ok(()),
+        };
+        if let Err(reason) = received {
+            self.fail_and_tell(reason);
         }
     }
 
@@ -216,70 +146,25 @@ impl Flow {
         if let Some(opening) = self.owed.opening.take() {
             return Some(opening);
         }
-        if std::mem::take(&mut self.owed.stop) && !self.ended_by_peer {
+        if std::mem::take(&mut self.owed.stop) && !self.incoming.is_ended() {
             return Some(Frame::Stop);
         }
         if let Some(token) = self.owed.pong.take() {
             return Some(Frame::Pong(token));
         }
         if std::mem::take(&mut self.owed.ping) {
-            return Some(Frame::Ping(self.received));
+            return Some(Frame::Ping(self.incoming.received));
         }
-        if self.owes_credit() {
-            self.told = self.consumed;
-            self.messages_untold = 0;
-            return Some(Frame::Credit { consumed: self.consumed });
-        }
-        self.next_data().or_else(|| self.next_end())
-    }
-
-    fn owes_credit(&self) -> bool {
-        let much =
-            self.consumed - self.told >= TELL_AFTER_BYTES || self.messages_untold >= TELL_AFTER_MESSAGES;
-        much && !self.ended_by_peer && !self.stopped
-    }
-
-    fn next_data(&mut self) -> Option<Frame> {
-        let room = self.acknowledged.saturating_add(self.peer_window) - self.sent;
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let length = self.out.len().min(room).min(LARGEST_DATA);
-        if length == 0 || self.in_flight.len() >= MESSAGES_IN_FLIGHT {
-            return None;
-        }
-        let offset = self.sent;
-        let bytes = self.out.split_to(length).freeze();
-        self.sent += length as u64;
-        self.in_flight.push_back(self.sent);
-        Some(Frame::Data { offset, bytes })
-    }
-
-    fn next_end(&mut self) -> Option<Frame> {
-        // Before the peer has accepted it does not know the stream.
-        let ready = self.end == End::Wanted && self.out.is_empty() && self.peer_window > 0;
-        ready.then(|| {
-            self.end = End::Sent;
-            Frame::End { offset: self.sent }
-        })
+        self.incoming.next_credit().or_else(|| self.outgoing.next_frame())
     }
 
     /// Copies what has come.
-    pub(crate) fn read(&mut self, mut buffer: impl FnMut(&[u8]) -> usize) -> Read {
-        let mut any = false;
-        while let Some(first) = self.arrived.front_mut() {
-            let taken = buffer(first);
-            any |= taken > 0;
-            self.consumed += taken as u64;
-            if taken < first.len() {
-                let _copied = first.split_to(taken);
-                break;
-            }
-            self.arrived.pop_front();
-            self.messages_untold += 1;
-        }
+    pub(crate) fn read(&mut self, buffer: impl FnMut(&[u8]) -> usize) -> Read {
+        let any = self.incoming.read(buffer);
         match self.failed {
             _ if any => Read::Some,
-            _ if !self.arrived.is_empty() => Read::Wait, // the buffer has no room at all
-            _ if self.ended_by_peer => Read::End,
+            _ if self.incoming.has_arrived() => Read::Wait, // the buffer has no room at all
+            _ if self.incoming.is_ended() => Read::End,
             Some(reason) => Read::Failed(reason),
             None => Read::Wait,
         }
@@ -287,26 +172,15 @@ impl Flow {
 
     /// Takes bytes that the application wants sent.
     pub(crate) fn write<'a>(&mut self, slices: impl IntoIterator<Item = &'a [u8]>) -> Write {
-        if let Some(reason) = self.failed {
-            return Write::Failed(reason);
+        match self.failed {
+            Some(reason) => Write::Failed(reason),
+            None => self.outgoing.write(slices),
         }
-        if self.stopped_by_peer || self.end != End::Open {
-            return Write::Closed;
-        }
-        let mut taken = 0;
-        let mut empty = true;
-        for slice in slices {
-            empty &= slice.is_empty();
-            let length = slice.len().min(OUT - self.out.len());
-            self.out.extend_from_slice(&slice[..length]);
-            taken += length;
-        }
-        if taken == 0 && !empty { Write::Wait } else { Write::Taken(taken) }
     }
 
     /// Whether everything written has gone out.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.out.is_empty() || self.stopped_by_peer
+        self.outgoing.is_flushed()
     }
 
     /// Why the stream is of no more use, if it failed.
@@ -316,23 +190,18 @@ impl Flow {
 
     /// The application writes no more: the end goes out behind what is queued.
     pub(crate) fn finish_writing(&mut self) {
-        if self.end == End::Open {
-            self.end = End::Wanted;
-        }
+        self.outgoing.finish();
     }
 
     /// Whether the end has gone out, or nobody waits for it any more.
     pub(crate) fn is_end_sent(&self) -> bool {
-        self.end == End::Sent || self.stopped_by_peer
+        self.outgoing.is_end_sent()
     }
 
     /// The application reads no more.
     pub(crate) fn stop_reading(&mut self) {
-        if !self.stopped {
-            self.stopped = true;
-            self.owed.stop = !self.ended_by_peer;
-            self.arrived.clear();
-            self.consumed = self.received;
+        if self.incoming.stop() {
+            self.owed.stop = true;
         }
     }
 
@@ -350,24 +219,23 @@ impl Flow {
     pub(crate) fn needs_a_turn(&self) -> bool {
         let Owed { opening, stop, ping, pong, reset } = &self.owed;
         let owes = opening.is_some() || *stop || *ping || pong.is_some() || reset.is_some();
-        owes || !self.out.is_empty() || self.end == End::Wanted || self.owes_credit() || self.is_done()
+        owes || self.outgoing.needs_a_turn() || self.incoming.owes_credit() || self.is_done()
     }
 
     /// Whether the peer has accepted the stream.
     pub(crate) fn is_accepted(&self) -> bool {
-        self.peer_window > 0
+        self.outgoing.is_accepted()
     }
 
     /// Whether bytes wait for the application.
     pub(crate) fn has_arrived(&self) -> bool {
-        !self.arrived.is_empty()
+        self.incoming.has_arrived()
     }
 
     /// Whether nothing more will be sent or received.
     pub(crate) fn is_done(&self) -> bool {
-        let outgoing_over = self.end == End::Sent || (self.stopped_by_peer && self.end != End::Open);
-        let incoming_over = self.ended_by_peer || (self.stopped && !self.owed.stop);
-        self.owed.reset.is_none() && (self.failed.is_some() || (outgoing_over && incoming_over))
+        let incoming_over = self.incoming.is_ended() || (self.incoming.is_stopped() && !self.owed.stop);
+        self.owed.reset.is_none() && (self.failed.is_some() || (self.outgoing.is_over() && incoming_over))
     }
 
     /// Notices silence; true when there is something to send.
@@ -376,7 +244,7 @@ impl Flow {
             return false;
         }
         let silence = now.saturating_duration_since(self.heard);
-        let has_left = self.stopped && self.end != End::Open;
+        let has_left = self.incoming.is_stopped() && self.outgoing.is_finished();
         let left = if has_left { *self.left.get_or_insert(now) } else { now };
         if silence >= DEAD_AFTER || now.saturating_duration_since(left) >= LINGER {
             self.fail_and_tell(Reason::Silent);
@@ -404,15 +272,18 @@ pub(crate) fn check_frames(messages: impl Iterator<Item = transport_core::Messag
             flow.write([&[7; 50][..]]);
         }
         while flow.next_frame().is_some() {}
-        let waiting: usize = flow.arrived.iter().map(Bytes::len).sum();
-        assert!(waiting as u64 <= WINDOW && flow.arrived.len() <= MESSAGES_IN_FLIGHT);
-        assert!(flow.acknowledged <= flow.sent && flow.consumed <= flow.received);
+        let waiting: usize = flow.incoming.arrived.iter().map(bytes::Bytes::len).sum();
+        assert!(waiting as u64 <= WINDOW && flow.incoming.arrived.len() <= MESSAGES_IN_FLIGHT);
+        let Flow { outgoing, incoming, .. } = &flow;
+        assert!(outgoing.acknowledged <= outgoing.sent && incoming.consumed <= incoming.received);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::outgoing::OUT;
     use super::*;
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn pair() -> (Flow, Flow) {
