@@ -16,6 +16,7 @@
 //! writes. What arrives is handed on by the peer's task in batches, as it was read, from which the application is lent
 //! messages or takes them one by one.
 
+mod endpoints;
 pub(crate) mod gate;
 mod hub;
 mod inbox;
@@ -27,7 +28,7 @@ mod spin;
 mod stage;
 mod turn;
 
-pub use hub::EndpointError;
+pub use endpoints::EndpointError;
 pub(crate) use hub::{Hub, Owner};
 pub(crate) use inbox::Incoming;
 pub(crate) use pattern::{Open, Pattern, SendOnly};
