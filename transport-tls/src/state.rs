@@ -22,6 +22,8 @@ pub(crate) struct State {
     reloading: Mutex<Option<Arc<LoadError>>>,
     pub(crate) open: OpenConnections,
     events: EventSender<TlsEvent>,
+    /// For whoever listens first: at the start, when there is most to tell, nobody can listen yet.
+    first_events: Mutex<Option<TlsEvents>>,
     /// The end of the own certificate of which that was told.
     told_expired: Mutex<Option<SystemTime>>,
     /// Ended with the state.
@@ -33,13 +35,14 @@ const EVENTS_KEPT: usize = 256;
 impl State {
     pub(crate) fn load(config: TlsConfig) -> Result<Arc<State>, LoadError> {
         let generation = Generation::load(&config)?;
-        let (events, _nobody_listens_yet) = Events::channel(EVENTS_KEPT);
+        let (events, first_events) = Events::channel(EVENTS_KEPT);
         let state = Arc::new(State {
             config,
             current: RwLock::new(Arc::new(generation)),
             reloading: Mutex::new(None),
             open: OpenConnections::default(),
             events,
+            first_events: Mutex::new(Some(first_events)),
             told_expired: Mutex::new(None),
             keeper: Mutex::new(None),
         });
@@ -59,7 +62,8 @@ impl State {
     }
 
     pub(crate) fn events(&self) -> TlsEvents {
-        self.events.subscribe()
+        let first = self.first_events.lock().unwrap_or_else(PoisonError::into_inner).take();
+        first.unwrap_or_else(|| self.events.subscribe())
     }
 
     /// Reads all files again; true when they have changed. What was loaded before stays in use if they cannot be used.
@@ -171,4 +175,29 @@ impl State {
 fn reason(error: &LoadError) -> String {
     let causes = std::iter::successors(Some(error as &dyn Error), |error| (*error).source());
     causes.map(|cause| format!("{cause}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::own_certificate::OwnCertificate;
+    use certgen::{LeafConfig, Validity, self_signed};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_was_told_at_the_start_is_for_whoever_listens_first() {
+        let hour = Duration::from_secs(3600);
+        let (not_before, not_after) = (SystemTime::now() - hour * 2, SystemTime::now() - hour);
+        let config = LeafConfig::default().with_validity(Validity::Between { not_before, not_after });
+        let own = OwnCertificate::from_pem(self_signed(&config).unwrap().combined_pem().as_bytes());
+        let state = State::load(TlsConfig::new().with_certificate(own)).unwrap();
+        let (mut first, mut second) = (state.events(), state.events());
+        state.tell(TlsEvent::NotWatched { problem: "a mark".to_owned() });
+        let event = first.recv().await.unwrap();
+        assert!(matches!(event, TlsEvent::Expired { .. }), "{event:?}");
+        for events in [&mut first, &mut second] {
+            let event = events.recv().await.unwrap();
+            assert!(matches!(event, TlsEvent::NotWatched { .. }), "{event:?}");
+        }
+    }
 }

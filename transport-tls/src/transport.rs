@@ -114,7 +114,8 @@ impl TlsTransport {
         self.state.reload()
     }
 
-    /// The events of this transport and its clones, from now on.
+    /// The events of this transport and its clones, from now on. The first call gives those of before as well, the last 256 of
+    /// them: that files cannot be watched, or that a certificate has expired, is told when the transport is made.
     pub fn events(&self) -> TlsEvents {
         self.state.events()
     }
