@@ -172,7 +172,8 @@ impl TlsConfig {
         self
     }
 
-    /// Appends the secrets of every connection to a file, mode 0600, in the format that Wireshark reads.
+    /// Appends the secrets of every connection to a file, in the format that Wireshark reads. It is made with mode 0600; one
+    /// that is there and that others can read is refused.
     ///
     /// # Security
     ///

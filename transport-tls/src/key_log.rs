@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 pub(crate) struct KeyLogFile {
@@ -11,8 +11,20 @@ pub(crate) struct KeyLogFile {
 }
 
 impl KeyLogFile {
+    /// Opens a file that nobody else can read, or makes it.
     pub(crate) fn open(path: &Path) -> io::Result<KeyLogFile> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let (found, me) = (file.metadata()?, rustix::process::geteuid().as_raw());
+        if found.uid() != me {
+            return Err(io::Error::other(format!("it belongs to uid {}, who can read it", found.uid())));
+        }
+        let mode = found.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            let command = format!("chmod 600 {}", path.display());
+            return Err(io::Error::other(format!(
+                "other users can reach it (mode {mode:04o}); run: {command}"
+            )));
+        }
         Ok(KeyLogFile { file })
     }
 }

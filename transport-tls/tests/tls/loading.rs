@@ -1,12 +1,14 @@
 //! Where certificates, keys and authorities come from.
 
+use std::error::Error as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use transport_tls::{LoadError, OwnCertificate, TlsConfig, TlsTransport, Trust};
 
 use crate::common::{Authority, write_new};
-use crate::meet::{meet, serve};
+use crate::meet::{NET, meet, serve};
 
 fn load(certificate: OwnCertificate, trust: Trust) -> Result<TlsTransport, LoadError> {
     TlsTransport::with_config(TlsConfig::new().with_certificate(certificate).with_trust(trust))
@@ -52,6 +54,43 @@ async fn authorities_come_from_a_directory_too() {
     let error = Trust::ca_directory(empty.path());
     let error = TlsTransport::with_config(TlsConfig::new().with_trust(error)).map(|_| ()).unwrap_err();
     assert!(matches!(error, LoadError::NoAuthority { .. }), "{error:?}");
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_without_waiting_for_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let pin = format!("sha256:{}=", "A".repeat(43)).parse().unwrap();
+    for config in [
+        TlsConfig::new().with_trust(Trust::ca_file(&pipe)),
+        TlsConfig::new().with_trust(Trust::pin(pin)).with_revocation_lists(&pipe),
+    ] {
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(TlsTransport::with_config(config).map(|_| ())));
+        let error = told.recv_timeout(NET).expect("it hangs").unwrap_err();
+        assert!(error.source().unwrap().to_string().contains("not a regular file"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_key_log_that_others_can_read_is_refused_and_a_new_one_is_private() {
+    let own = Authority::new().leaf("a");
+    let directory = tempfile::tempdir().unwrap();
+    let load = |log: &Path| {
+        let config = TlsConfig::new().with_certificate(crate::common::own(&own)).danger_key_log(log);
+        TlsTransport::with_config(config).map(|_| ())
+    };
+    let mode = |log: &Path| fs::metadata(log).unwrap().permissions().mode() & 0o777;
+    let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+    load(&new).unwrap();
+    assert_eq!(mode(&new), 0o600);
+    fs::write(&old, "").unwrap();
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o644)).unwrap();
+    let reason = load(&old).unwrap_err().source().unwrap().to_string();
+    assert!(reason.contains("other users can reach it") && reason.contains("chmod 600"), "{reason}");
+    fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).unwrap();
+    load(&old).unwrap();
 }
 
 #[test]
