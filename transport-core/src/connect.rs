@@ -136,6 +136,7 @@ impl Connect {
             mechanisms: vec![self.mechanism],
             framing: self.framing,
             policy: self.policy,
+            admission: None,
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
             spin: self.spin,

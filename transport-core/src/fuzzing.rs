@@ -73,6 +73,7 @@ pub fn zmtp_handshake(bytes: &[u8]) {
         mechanisms,
         framing: Arc::new(Zmtp::new()),
         policy: Policy::danger_anyone(),
+        admission: None,
         limits: limits.clone(),
         danger_plaintext: true,
         spin: Duration::ZERO,

@@ -1,13 +1,16 @@
 //! Listening at an address.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::{Address, AddressError};
+use crate::claims::Claims;
 use crate::connect::{ConfigError, check_role};
 use crate::framing::zmtp::Zmtp;
 use crate::framing::{FramingFactory, Role};
-use crate::handshake::{HandshakeConfig, UnprotectedError, check_protection};
+use crate::handshake::{Admission, HandshakeConfig, UnprotectedError, check_protection};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::mechanism::{MechanismFactory, Null, SharedMechanism};
 use crate::policy::Policy;
@@ -28,6 +31,7 @@ pub struct Listen {
     transports: Transports,
     address: Result<Address, AddressError>,
     policy: Policy,
+    admission: Option<Box<Admission>>,
     mechanisms: Vec<SharedMechanism>,
     framing: Arc<dyn FramingFactory>,
     limits: Limits,
@@ -48,6 +52,7 @@ impl Listen {
             transports: transports.clone(),
             address: address.try_into().map_err(AddressError::from),
             policy: Policy::nobody(),
+            admission: None,
             mechanisms: Vec::new(),
             framing: Arc::new(Zmtp::new()),
             limits: Limits::default(),
@@ -73,6 +78,20 @@ impl Listen {
     /// Who may in. Default: nobody.
     pub fn policy(mut self, policy: Policy) -> Listen {
         self.policy = policy;
+        self
+    }
+
+    /// Asks `place_for` of each peer that the policy allows, before the peer is told that it is in: whether there is a place
+    /// for it now, by who it is and what it says of itself.
+    ///
+    /// For one that is refused the stream ends without a reason, as it does where there are too many: it keeps what it has to
+    /// send, and may come again. [`HandshakeError::NoPlace`](crate::HandshakeError::NoPlace) tells this side. Not asked by
+    /// [`start_raw`](Listen::start_raw).
+    pub fn admission(
+        mut self,
+        place_for: impl Fn(&Identity, &Claims) -> Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Listen {
+        self.admission = Some(Box::new(place_for));
         self
     }
 
@@ -164,6 +183,7 @@ impl Listen {
             mechanisms: self.mechanisms,
             framing: self.framing,
             policy: self.policy,
+            admission: self.admission,
             limits: self.limits,
             danger_plaintext: self.danger_plaintext,
             spin: self.spin,

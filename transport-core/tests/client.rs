@@ -1,6 +1,8 @@
 //! Clients: connections that come back by themselves.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -11,7 +13,7 @@ use transport_core::mem::MemTransport;
 use transport_core::{
     BackoffConfig, Client, ClientConfig, ClientEnd, ClientEvent, ClientEvents, ClientSendError, ClientState,
     Connect, ConnectError, Connection, Disconnect, GaveUp, HandshakeError, Listen, Message, Policy, Server,
-    Transports,
+    ServerEvent, Transports,
 };
 
 /// Of virtual time, unless a test says otherwise: nothing takes this long unless it hangs.
@@ -212,6 +214,40 @@ async fn a_server_that_refuses_this_side_ends_the_client_and_what_waits_comes_ba
     };
     assert_eq!(reason, "400");
     assert_eq!(client.close(SECOND).await, [Message::from("unsent")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_finds_no_place_keeps_what_it_sends_and_comes_again() {
+    let transports = transports();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let listen = Listen::new(&transports, "mem://here").policy(Policy::same_process());
+    let listen = listen.admission(move |identity, claims| {
+        assert_eq!(
+            (identity.to_string(), claims.text("Socket-Type")),
+            ("process".to_owned(), Some("DEALER"))
+        );
+        if count.fetch_add(1, Ordering::Relaxed) < 3 { Err("full".into()) } else { Ok(()) }
+    });
+    let mut server = listen.start().await.unwrap();
+    let mut events = server.events();
+    let mut client = keep(&transports, ClientConfig::default());
+    let mut refusals = client.events();
+    client.send("kept").await.unwrap();
+    let mut connection = accept(&mut server).await;
+    assert_eq!(recv(&mut connection).await, "kept");
+    for _ in 0..3 {
+        let Some(ServerEvent::Refused { reason, .. }) = events.recv().await else { panic!("it was refused") };
+        let HandshakeError::NoPlace(source) = &*reason else { panic!("{reason}") };
+        assert_eq!((reason.name(), source.to_string()), ("no_place", "full".to_owned()));
+        let error = loop {
+            if let ClientEvent::ConnectFailed { error, .. } = next(&mut refusals).await {
+                break error;
+            }
+        };
+        assert!(matches!(&*error, ConnectError::Handshake(HandshakeError::Closed)), "{error}");
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,6 +128,9 @@ pub struct SocketConfig {
     /// application is busy) needs a longer `dead_after`.
     pub limits: Limits,
     /// The name under which a ROUTER that this socket connects to shall know it. Default: none.
+    ///
+    /// While another connection has it (one of this socket's, too, whose end the ROUTER has not noticed) a ROUTER of this
+    /// library refuses this one and messages wait; a ROUTER of libzmq takes them and drops them.
     pub routing_id: Bytes,
     /// Whether messages wait only for peers that are connected, rather than for every endpoint that is connected to.
     /// Default: false, as in libzmq.

@@ -77,6 +77,9 @@ async fn a_name_in_use_stays_with_its_owner_at_our_router(wire: Wire) {
     table.ours.send(name, &["worker", "welcome"]).await;
     assert_eq!(table.theirs.recv(name).await, ["welcome"]);
     assert_eq!(table.theirs.recv_within("thief", 100).await, None);
+    // When the name is free, the other one still has what it sent.
+    table.theirs.close(name).await;
+    assert_eq!(table.ours.recv(name).await, ["worker", "it is me"]);
 }
 
 /// libzmq lets the second one in and does not listen to it.

@@ -45,6 +45,7 @@ fn handshake_mends_itself(error: &HandshakeError) -> bool {
         HandshakeError::TooManyFrames { .. }
         | HandshakeError::Deadline(_)
         | HandshakeError::Closed
+        | HandshakeError::NoPlace(_)
         | HandshakeError::Evicted
         | HandshakeError::Io(_) => true,
     }

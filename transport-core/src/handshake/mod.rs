@@ -37,11 +37,18 @@ pub(crate) struct HandshakeConfig {
     pub(crate) mechanisms: Vec<SharedMechanism>,
     pub(crate) framing: Arc<dyn FramingFactory>,
     pub(crate) policy: Policy,
+    /// Asked of whom the policy allows.
+    pub(crate) admission: Option<Box<Admission>>,
     pub(crate) limits: Limits,
     pub(crate) danger_plaintext: bool,
     /// For the connections that come of them: how long a receiver asks the socket before it waits.
     pub(crate) spin: Duration,
 }
+
+/// Says whether there is a place for a peer: see [`Listen::admission`](crate::Listen::admission).
+pub(crate) type Admission = dyn Fn(&Identity, &Claims) -> Result<(), BoxError> + Send + Sync;
+
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a peer did not become a [`Connection`](crate::Connection).
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +57,9 @@ pub enum HandshakeError {
     /// The peer is not whom the policy allows.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// The policy allows the peer, and there is no place for it now: see [`Listen::admission`](crate::Listen::admission).
+    #[error("there is no place for the peer")]
+    NoPlace(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The peer failed the mechanism.
     #[error(transparent)]
     Refusal(#[from] Refusal),
@@ -84,7 +94,7 @@ pub enum HandshakeError {
     Deadline(Duration),
     /// The peer closed the stream.
     #[error(
-        "the peer closed the stream before it was authenticated: it may want another mechanism, or not let this side in"
+        "the peer closed the stream before it was authenticated: it may want another mechanism, not let this side in, or have no place for it"
     )]
     Closed,
     /// The handshake gave way to newer ones: too many were under way, most of them from this peer's source.
@@ -103,6 +113,7 @@ impl HandshakeError {
     pub fn name(&self) -> &'static str {
         match self {
             HandshakeError::Denied(_) => "denied",
+            HandshakeError::NoPlace(_) => "no_place",
             HandshakeError::Refusal(_) => "mechanism_failed",
             HandshakeError::RefusedByPeer { .. } => "refused_by_peer",
             HandshakeError::Mechanism { .. } => "mechanism_unknown",
@@ -414,6 +425,12 @@ impl Handshake {
         }
         let both_pass_descriptors =
             self.offers_descriptors && descriptors::taken_by_peer(&outcome.claims)? > 0;
+        let mut claims = std::mem::take(&mut self.claims);
+        claims.extend(outcome.claims);
+        if let Some(admission) = &self.config.admission {
+            // No ERROR: it is final to libzmq's clients, and a place may become free.
+            admission(&identity, &claims).map_err(HandshakeError::NoPlace)?;
+        }
         if let Some(token) = send {
             self.framing.encode_token(&token, out);
         }
@@ -422,8 +439,6 @@ impl Handshake {
         let protection =
             if outcome.seal.is_some() { Protection::Encrypted } else { self.evidence.protection() };
         let halves = framing.into_halves(outcome.seal, &self.config.limits, now)?;
-        let mut claims = std::mem::take(&mut self.claims);
-        claims.extend(outcome.claims);
         let descriptors = both_pass_descriptors.then(|| self.most_descriptors());
         Ok(Progress::Complete(Box::new(Complete { identity, claims, halves, protection, descriptors })))
     }

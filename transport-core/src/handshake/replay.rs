@@ -133,6 +133,7 @@ impl Side {
             mechanisms: self.mechanisms.clone(),
             framing: Arc::new(self.zmtp.clone()),
             policy: Policy::danger_anyone(),
+            admission: None,
             limits: Limits::default(),
             danger_plaintext: true,
             spin: std::time::Duration::ZERO,

@@ -12,6 +12,7 @@ use transport_core::{
 
 use super::hub::Hub;
 use super::link;
+use super::pattern::{NoPlace, admission};
 use super::pipes::{Pipe, WaitQueue};
 use super::stage::Stage;
 use crate::config::Security;
@@ -62,6 +63,7 @@ impl Hub {
         let asked = endpoint.into_address()?;
         let mut listen = Listen::new(&self.transports, asked.clone())
             .policy(security.policy.clone())
+            .admission(admission(&self.pattern))
             .framing(self.framing())
             .limits(self.limits());
         for mechanism in &security.accepting {
@@ -161,7 +163,12 @@ impl Hub {
             };
             match event {
                 Some(ServerEvent::Refused { source, identity, reason }) => {
-                    self.tell(SocketEvent::HandshakeFailed { source, identity, reason });
+                    self.tell(match NoPlace::of(&reason) {
+                        Some(NoPlace { identity, reason }) => {
+                            SocketEvent::Rejected { source, identity: identity.clone(), reason: *reason }
+                        }
+                        None => SocketEvent::HandshakeFailed { source, identity, reason },
+                    });
                 }
                 Some(ServerEvent::AcceptFailed { error, retry_in }) => {
                     self.tell(SocketEvent::AcceptFailed { address: address.clone(), error, retry_in });

@@ -9,6 +9,10 @@ use transport_core::Identity;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Handover {
     /// Never: the id stays with its owner, and the new peer is turned away. The default.
+    ///
+    /// It is so too with a peer that comes back before the end of its old connection is noticed, which takes as long as
+    /// [`dead_after`](transport_core::Limits::dead_after) at most. It is turned away before its handshake is over: what it
+    /// sends waits with it, if it is of this library or of libzmq.
     #[default]
     Never,
     /// When both have proven to be the same principal: a peer that comes back while its old connection is not noticed to
@@ -61,18 +65,21 @@ impl<P: PartialEq> RoutingTable<P> {
     /// Finds an id for a peer that says that it has the id `claimed`, which may be empty.
     ///
     /// The answer is its id; [`take`](RoutingTable::take) puts it in.
-    pub(crate) fn check(&mut self, claimed: &Bytes, identity: &Identity) -> Result<Bytes, RoutingIdRefused> {
-        if claimed.is_empty() {
-            return Ok(self.new_id());
-        }
-        if claimed[0] == 0 {
+    pub(crate) fn find(&mut self, claimed: &[u8], identity: &Identity) -> Result<Bytes, RoutingIdRefused> {
+        self.check(claimed, identity)?;
+        Ok(if claimed.is_empty() { self.new_id() } else { Bytes::copy_from_slice(claimed) })
+    }
+
+    /// Whether a peer that says that it has the id `claimed` gets it, or one if that is empty.
+    pub(crate) fn check(&self, claimed: &[u8], identity: &Identity) -> Result<(), RoutingIdRefused> {
+        if claimed.first() == Some(&0) {
             return Err(RoutingIdRefused::Reserved);
         }
-        let Some(owner) = self.peers.get(claimed) else { return Ok(claimed.clone()) };
+        let Some(owner) = self.peers.get(claimed) else { return Ok(()) };
         let same = owner.identity == *identity;
         match self.handover {
-            Handover::DangerToAnyone => Ok(claimed.clone()),
-            Handover::ToSamePrincipal if same => Ok(claimed.clone()),
+            Handover::DangerToAnyone => Ok(()),
+            Handover::ToSamePrincipal if same => Ok(()),
             Handover::Never if same => Err(RoutingIdRefused::InUse),
             Handover::Never | Handover::ToSamePrincipal => Err(RoutingIdRefused::AnothersId),
         }
@@ -146,9 +153,9 @@ mod tests {
             (DangerToAnyone, &process, &anonymous, Ok(())),
         ] {
             let mut table = RoutingTable::new(handover, 0);
-            assert_eq!(table.check(&id, owner).unwrap(), id);
+            assert_eq!(table.find(&id, owner).unwrap(), id);
             assert_eq!(table.take(id.clone(), 1, owner.clone()), None);
-            assert_eq!(table.check(&id, comer).map(|_| ()), expected, "{handover:?}");
+            assert_eq!(table.check(&id, comer), expected, "{handover:?}");
             if expected.is_ok() {
                 assert_eq!(table.take(id.clone(), 2, comer.clone()), Some(1));
                 table.remove(&id, &1);
@@ -163,7 +170,7 @@ mod tests {
         let mut table = RoutingTable::new(Handover::Never, u32::MAX);
         let ids: Vec<Bytes> = (0..3)
             .map(|peer| {
-                let id = table.check(&Bytes::new(), &process).unwrap();
+                let id = table.find(b"", &process).unwrap();
                 table.take(id.clone(), peer, process.clone());
                 id
             })
@@ -205,7 +212,8 @@ mod tests {
                     (.., Handover::Never) if same => Err(RoutingIdRefused::InUse),
                     _ => Err(RoutingIdRefused::AnothersId),
                 };
-                let found = table.check(&Bytes::copy_from_slice(claimed), identity);
+                assert_eq!(table.check(claimed, identity), expected, "{handover:?}");
+                let found = table.find(claimed, identity);
                 assert_eq!(found.clone().map(|_| ()), expected, "{handover:?}");
                 let Ok(id) = found else { continue };
                 assert!(claimed.is_empty() && id[0] == 0 && id.len() == 5 || id == claimed);

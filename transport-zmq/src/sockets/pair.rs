@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use transport_core::framing::zmtp::SocketType;
-use transport_core::{Batch, Transports};
+use transport_core::{Batch, Claims, Identity, Transports};
 
 use super::duplex::{DuplexReceiver, DuplexSender};
 use crate::config::SocketConfig;
@@ -57,6 +57,11 @@ impl PairSocket {
 struct OnePeer(Mutex<Option<Peer>>);
 
 impl Pattern for OnePeer {
+    fn place_for(&self, _identity: &Identity, _claims: &Claims) -> Result<(), Rejection> {
+        let there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if there.is_some() { Err(Rejection::SecondPeer) } else { Ok(()) }
+    }
+
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         let mut there = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if there.is_some() {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use transport_core::framing::zmtp::SocketType;
-use transport_core::{Batch, Message, MessageRef, SendError, Transports};
+use transport_core::{Batch, Claims, Identity, Message, MessageRef, SendError, Transports};
 
 use crate::config::SocketConfig;
 use crate::engine::{Hub, Incoming, Owner, Pattern, Turn, send_to};
@@ -230,6 +230,11 @@ pub(crate) fn behind_sender(message: Message, sender: &Peer) -> Message {
     std::iter::once(sender.routing_id().clone()).chain(message.into_parts()).collect()
 }
 
+/// The routing id that a peer asks for; empty when it asks for none.
+fn claimed_id(claims: &Claims) -> &[u8] {
+    claims.value("Identity").unwrap_or_default()
+}
+
 /// Which peer has which routing id.
 pub(crate) struct Routes(Mutex<RoutingTable<Peer>>);
 
@@ -252,10 +257,13 @@ impl Routes {
 }
 
 impl Pattern for Routes {
+    fn place_for(&self, identity: &Identity, claims: &Claims) -> Result<(), Rejection> {
+        Ok(self.table().check(claimed_id(claims), identity)?)
+    }
+
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
-        let claimed = peer.claims().value("Identity").map(Bytes::copy_from_slice).unwrap_or_default();
         let mut table = self.table();
-        let id = table.check(&claimed, peer.identity())?;
+        let id = table.find(claimed_id(peer.claims()), peer.identity())?;
         peer.set_routing_id(id.clone());
         let before = table.take(id, peer.clone(), peer.identity().clone());
         drop(table);

@@ -13,7 +13,7 @@ use transport_zmq::{
 };
 
 use crate::common::raw::{
-    command, greeting, hello, joined, message, property, read_frame, read_to_end, saying,
+    command, greeting, hello, joined, message, property, read_frame, read_to_end, ready, saying,
 };
 use crate::common::subject::{Kind, Subject};
 use crate::common::{config, connected, event, within};
@@ -97,13 +97,14 @@ async fn ids_that_are_empty_are_made_and_those_that_are_reserved_or_too_long_ref
     let mut subject = Subject::start(Kind::Router, config()).await;
     let mut empty = joined(&subject.address, "DEALER", b"").await;
     for reserved in [&b"\0"[..], b"\0\0\0\0\x01", &[0; 255]] {
-        let mut peer = joined(&subject.address, "DEALER", reserved).await;
+        let mut peer =
+            saying(&subject.address, &[greeting("NULL"), ready("DEALER", reserved)].concat()).await;
         assert_eq!(subject.rejection().await, Rejection::RoutingId(RoutingIdRefused::Reserved));
         read_to_end(&mut peer).await;
     }
     let longest = joined(&subject.address, "DEALER", &[b'i'; 255]).await;
     connected(&mut subject.events, 1).await;
-    let hello = [greeting("NULL"), crate::common::raw::ready("DEALER", &[b'i'; 256])].concat();
+    let hello = [greeting("NULL"), ready("DEALER", &[b'i'; 256])].concat();
     let mut too_long = saying(&subject.address, &hello).await;
     let reason = subject.refusal().await.to_string();
     assert!(reason.contains("it has 256 bytes, the limit is 255"), "{reason}");
