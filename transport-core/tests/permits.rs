@@ -20,6 +20,13 @@ async fn pair(limits: Limits) -> (Connection, Connection) {
     (client, server.accept().await.unwrap())
 }
 
+async fn send_all(connection: &mut Connection, messages: &[Message]) {
+    for message in messages {
+        connection.feed(message).await.unwrap();
+    }
+    connection.flush().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_permit_queues_without_waiting_and_an_unused_one_does_nothing() {
     let (mut client, mut server) = pair(Limits::default()).await;
@@ -93,12 +100,7 @@ async fn messages_are_lent_in_order_with_all_their_parts() {
     ];
     let (_sender, mut receiver) = server.split();
     let mut received = Vec::new();
-    let sending = async {
-        for message in &sent {
-            client.feed(message).await.unwrap();
-        }
-        client.flush().await.unwrap();
-    };
+    let sending = send_all(&mut client, &sent);
     let receiving = async {
         while received.len() < sent.len() {
             let count = receiver.recv_each(|message| received.push(message.to_message())).await.unwrap();
@@ -125,12 +127,7 @@ async fn batches_have_the_messages_in_order_between_other_ways_to_receive() {
         .collect();
     let (_sender, mut receiver) = server.split();
     let mut received = Vec::new();
-    let sending = async {
-        for message in &sent {
-            client.feed(message).await.unwrap();
-        }
-        client.flush().await.unwrap();
-    };
+    let sending = send_all(&mut client, &sent);
     let receiving = async {
         while received.len() < sent.len() {
             let batch = receiver.recv_batch(7).await.unwrap();

@@ -10,37 +10,20 @@ use transport_unix::UnixTransport;
 
 #[tokio::test]
 async fn a_connect_waits_while_the_backlog_is_full() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.sock");
-    let place = SockAddr::unix(&path).unwrap();
-    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-    listener.bind(&place).unwrap();
-    listener.listen(1).unwrap();
-    let waiting = fill(&place);
-
-    let address: Address = format!("unix://{}", path.display()).parse().unwrap();
+    let Full { address, listener, .. } = &Full::new();
     let transport = UnixTransport::new();
-    let mut connecting = pin!(transport.connect(&address));
+    let mut connecting = pin!(transport.connect(address));
     let early = tokio::time::timeout(Duration::from_millis(100), &mut connecting).await;
     assert!(early.is_err(), "there was no room, and yet: {early:?}");
 
     let _first = listener.accept().unwrap();
     let connected = tokio::time::timeout(Duration::from_secs(10), connecting).await;
     connected.expect("there is room now").unwrap();
-    drop(waiting);
 }
 
 #[tokio::test]
 async fn a_connect_that_waits_fails_when_the_listener_goes() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.sock");
-    let place = SockAddr::unix(&path).unwrap();
-    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-    listener.bind(&place).unwrap();
-    listener.listen(1).unwrap();
-    let _waiting = fill(&place);
-
-    let address: Address = format!("unix://{}", path.display()).parse().unwrap();
+    let Full { address, listener, _waiting, _directory } = Full::new();
     let transport = UnixTransport::new();
     let mut connecting = pin!(transport.connect(&address));
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -49,6 +32,27 @@ async fn a_connect_that_waits_fails_when_the_listener_goes() {
     let connected = tokio::time::timeout(Duration::from_secs(10), connecting).await;
     let error = connected.expect("an answer").unwrap_err();
     assert!(error.to_string().contains("a.sock"), "{error}");
+}
+
+/// A listener that has no room for another connection.
+struct Full {
+    address: Address,
+    listener: Socket,
+    _waiting: Vec<Socket>,
+    _directory: tempfile::TempDir,
+}
+
+impl Full {
+    fn new() -> Full {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.sock");
+        let place = SockAddr::unix(&path).expect("a short path");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+        listener.bind(&place).expect("the path is free");
+        listener.listen(1).expect("it is bound");
+        let address = format!("unix://{}", path.display()).parse().expect("an address");
+        Full { address, listener, _waiting: fill(&place), _directory: directory }
+    }
 }
 
 /// Connects until the kernel says that there is no room.

@@ -9,12 +9,11 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{config, port, secured, within};
+use common::{config, port, secured, tcp, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use transport_core::mechanism::{Passwords, PlainClient, PlainServer};
-use transport_core::tcp::TcpTransport;
-use transport_core::{Message, Policy, Transports};
+use transport_core::{Message, Policy};
 use transport_zmq::{
     DealerSocket, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RouterSocket, Security, XPubSocket,
 };
@@ -168,10 +167,6 @@ async fn a_puller_with_passwords_and_a_pusher_that_knows_one() {
         let app = async { push.send("m").await.unwrap() };
         within(async { tokio::join!(peer, app) }).await;
     }
-}
-
-fn tcp() -> Transports {
-    Transports::new().with(TcpTransport::new())
 }
 
 fn message_of(parts: &[&'static str]) -> Message {

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use interop::{Peer, Pyzmq, Wire};
+use interop::{Peer, Place, Pyzmq, Wire};
 use serde_json::json;
 use tokio::task::JoinSet;
-use transport::Limits;
+use transport::{Limits, Server};
 
 use crate::set_up::{connect, listen, python, zmq_address};
 
@@ -21,12 +21,8 @@ interop::on_both_wires! {
 }
 
 async fn two_hundred_clients_with_a_message_each_are_all_heard_and_answered(wire: Wire) {
-    let Some(python) = python() else { return };
     let place = wire.place();
-    let mut server = listen(wire, &place).limits(limits()).start().await.unwrap();
-    let mut theirs = Peer::start(&python, "pyzmq_peer.py");
-    let request = json!({"do": "crowd", "count": CROWD, "to": zmq_address(&server)});
-    theirs.tell(request).await;
+    let Some((mut server, mut theirs)) = crowd_at(wire, &place).await else { return };
     let mut connections = JoinSet::new();
     for _ in 0..CROWD {
         let mut ours = server.accept().await.unwrap();
@@ -42,12 +38,8 @@ async fn two_hundred_clients_with_a_message_each_are_all_heard_and_answered(wire
 }
 
 async fn two_hundred_clients_that_are_spoken_to_first_all_hear_it(wire: Wire) {
-    let Some(python) = python() else { return };
     let place = wire.place();
-    let mut server = listen(wire, &place).limits(limits()).start().await.unwrap();
-    let mut theirs = Peer::start(&python, "pyzmq_peer.py");
-    let request = json!({"do": "crowd", "count": CROWD, "to": zmq_address(&server)});
-    theirs.tell(request).await;
+    let Some((mut server, mut theirs)) = crowd_at(wire, &place).await else { return };
     let mut connections = Vec::new();
     for _ in 0..CROWD {
         let mut ours = server.accept().await.unwrap();
@@ -84,6 +76,16 @@ async fn two_hundred_connections_to_one_router_server_are_all_heard_and_answered
     let found = theirs.done().await["found"].take();
     let found: BTreeSet<String> = serde_json::from_value(found).unwrap();
     assert_eq!(found, numbers().into_iter().collect());
+}
+
+/// A server, and the crowd that comes to it.
+async fn crowd_at(wire: Wire, place: &Place) -> Option<(Server, Peer)> {
+    let python = python()?;
+    let server = listen(wire, place).limits(limits()).start().await.unwrap();
+    let mut theirs = Peer::start(&python, "pyzmq_peer.py");
+    let request = json!({"do": "crowd", "count": CROWD, "to": zmq_address(&server)});
+    theirs.tell(request).await;
+    Some((server, theirs))
 }
 
 /// All of them come from one source at the same moment, and none shall give way.

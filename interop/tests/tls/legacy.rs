@@ -2,13 +2,13 @@
 
 use std::future::poll_fn;
 
-use certgen::{RevocationConfig, RevocationReason};
 use interop::bounded;
 use transport::Policy;
 use transport::core::{Established, Incoming, Listener, Proof, Transport as _};
-use transport::tls::{TlsEvent, TlsTransport};
+use transport::tls::TlsTransport;
 
-use crate::set_up::{Folder, ask, ask_all, chain, connect, echo_server, next, revocation_list, talk};
+use crate::resumption::resumed_until_revoked;
+use crate::set_up::{Folder, ask, ask_all, chain, connect, echo_server, next};
 
 const REFUSED: &str = "the peer speaks no version of TLS that is wanted here";
 
@@ -105,27 +105,8 @@ async fn s_server_of_an_older_version_is_refused_with_that_reason() {
 async fn a_session_of_tls_1_2_is_resumed_but_not_once_the_client_is_revoked() {
     let Some(folder) = Folder::new() else { return };
     bounded(async {
-        folder.write("crl.pem", &revocation_list(&folder, RevocationConfig::default()));
-        let config = folder.config("db.example.pem").with_revocation_lists(folder.path("crl.pem"));
-        let tls = TlsTransport::with_config(config.danger_allow_tls12()).unwrap();
-        let (port, mut events) = echo_server(&tls, Policy::san_dns("alice")).await;
-        talk(folder.client(port, Some("alice.pem"), "-tls1_2 -sess_out session")).await;
-        assert_eq!(next(&mut events).await, Ok("dns:alice".to_owned()));
-        let mut resumed = folder.client(port, Some("alice.pem"), "-tls1_2 -sess_in session");
-        resumed.hear("Reused, TLSv1.2").await;
-        talk(resumed).await;
-        assert_eq!(next(&mut events).await, Ok("dns:alice".to_owned()), "a resumed session proves the same");
-
-        let mut reloads = tls.events();
-        let alice = certgen::Certificate::read(folder.path("alice.pem")).unwrap();
-        let revoked =
-            RevocationConfig::default().with_revoked(alice.serial(), RevocationReason::KeyCompromise);
-        folder.write("crl.pem", &revocation_list(&folder, revoked));
-        assert!(matches!(reloads.recv().await, Some(TlsEvent::Reloaded { .. })));
-        let said = folder.client(port, Some("alice.pem"), "-tls1_2 -sess_in session").said().await;
-        assert!(said.contains("alert certificate unknown") && !said.contains("Reused"), "{said}");
-        let logged = next(&mut events).await.unwrap_err();
-        assert!(logged.contains("the certificate of CN=alice is revoked"), "{logged}");
+        let config = folder.config("db.example.pem").danger_allow_tls12();
+        resumed_until_revoked(&folder, config, "-tls1_2", "TLSv1.2").await;
     })
     .await;
 }

@@ -30,19 +30,42 @@ impl<S> Tracked<S> {
         &self.life
     }
 
-    fn has_read(&self, bytes: usize, room: usize, read: io::Result<()>) -> io::Result<()> {
+    /// Reads by `read`, unless the connection has been cut, and counts what came.
+    #[inline]
+    fn poll_read_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        read: impl FnOnce(&mut S, &mut Context<'_>, &mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        let before = buf.filled().len();
+        let read = ready!(read(&mut self.stream, cx, buf));
+        let bytes = buf.filled().len() - before;
         self.life.count_read(bytes);
-        if read.is_ok() && bytes == 0 && room > 0 {
+        if read.is_ok() && bytes == 0 && buf.remaining() > 0 {
             self.life.end(|| Some(CloseReason::PeerClosed));
         }
-        self.noting(read)
+        Poll::Ready(self.noting(read))
     }
 
-    fn has_written(&self, written: io::Result<usize>) -> io::Result<usize> {
+    /// Writes by `write`, unless the connection has been cut, and counts what went.
+    #[inline]
+    fn poll_write_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(cut) = self.life.poll_cut_for_send(cx) {
+            return Poll::Ready(Err(failed(cut)));
+        }
+        let written = ready!(write(&mut self.stream, cx));
         if let Ok(bytes) = written {
             self.life.count_written(bytes);
         }
-        self.noting(written)
+        Poll::Ready(self.noting(written))
     }
 
     fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -69,22 +92,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tracked<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let before = buf.filled().len();
-        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
-        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
+        self.poll_read_by(cx, buf, |stream, cx, buf| Pin::new(stream).poll_read(cx, buf))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(cut) = self.life.poll_cut_for_send(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
-        Poll::Ready(self.has_written(written))
+        self.poll_write_by(cx, |stream, cx| Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -92,11 +106,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tracked<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(cut) = self.life.poll_cut_for_send(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
-        Poll::Ready(self.has_written(written))
+        self.poll_write_by(cx, |stream, cx| Pin::new(stream).poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -137,12 +147,7 @@ impl Stream for Tracked<BoxStream> {
         buf: &mut ReadBuf<'_>,
         descriptors: &mut Vec<OwnedFd>,
     ) -> Poll<io::Result<()>> {
-        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let before = buf.filled().len();
-        let read = ready!(self.stream.poll_read_with_descriptors(cx, buf, descriptors));
-        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
+        self.poll_read_by(cx, buf, |stream, cx, buf| stream.poll_read_with_descriptors(cx, buf, descriptors))
     }
 
     fn poll_write_with_descriptors(
@@ -151,11 +156,7 @@ impl Stream for Tracked<BoxStream> {
         bufs: &[IoSlice<'_>],
         descriptors: &[BorrowedFd<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(cut) = self.life.poll_cut_for_send(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let written = ready!(self.stream.poll_write_with_descriptors(cx, bufs, descriptors));
-        Poll::Ready(self.has_written(written))
+        self.poll_write_by(cx, |stream, cx| stream.poll_write_with_descriptors(cx, bufs, descriptors))
     }
 
     fn move_to_runtime(&mut self) -> io::Result<()> {
@@ -180,12 +181,7 @@ impl ReadHalf for Tracked<BoxRead> {
         buf: &mut ReadBuf<'_>,
         descriptors: &mut Vec<OwnedFd>,
     ) -> Poll<io::Result<()>> {
-        if let Some(cut) = self.life.poll_cut_for_recv(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let before = buf.filled().len();
-        let read = ready!(self.stream.poll_read_with_descriptors(cx, buf, descriptors));
-        Poll::Ready(self.has_read(buf.filled().len() - before, buf.remaining(), read))
+        self.poll_read_by(cx, buf, |stream, cx, buf| stream.poll_read_with_descriptors(cx, buf, descriptors))
     }
 }
 
@@ -196,10 +192,6 @@ impl WriteHalf for Tracked<BoxWrite> {
         bufs: &[IoSlice<'_>],
         descriptors: &[BorrowedFd<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(cut) = self.life.poll_cut_for_send(cx) {
-            return Poll::Ready(Err(failed(cut)));
-        }
-        let written = ready!(self.stream.poll_write_with_descriptors(cx, bufs, descriptors));
-        Poll::Ready(self.has_written(written))
+        self.poll_write_by(cx, |stream, cx| stream.poll_write_with_descriptors(cx, bufs, descriptors))
     }
 }

@@ -44,6 +44,11 @@ impl Places {
     }
 }
 
+/// A table with tcp alone.
+pub(crate) fn tcp() -> Transports {
+    Transports::new().with(TcpTransport::new())
+}
+
 /// Everyone may in, and reconnecting is fast.
 pub(crate) fn config() -> SocketConfig {
     let soon = Duration::from_millis(20);

@@ -3,16 +3,11 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use transport_core::tcp::TcpTransport;
-use transport_core::{Policy, Transports};
+use transport_core::Policy;
 use transport_zmq::curve::{CurveClient, CurvePublicKey, CurveSecretKey, CurveServer};
 use transport_zmq::{Disconnected, PullSocket, PushSocket, Security, SocketConfig, SocketEvent};
 
-use crate::common::{config, event, port, secured, within};
-
-fn tcp() -> Transports {
-    Transports::new().with(TcpTransport::new())
-}
+use crate::common::{config, event, port, secured, tcp, within};
 
 fn connecting(secret: CurveSecretKey, server: CurvePublicKey) -> SocketConfig {
     secured(Security::new(server.policy()).with_mechanism(CurveClient::new(secret, server)))

@@ -3,8 +3,7 @@
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use transport_core::framing::zmtp::SocketType;
-use transport_core::tcp::TcpTransport;
-use transport_core::{FramingError, HandshakeError, Transports};
+use transport_core::{FramingError, HandshakeError};
 use transport_zmq::{
     Disconnected, PairSocket, Rejection, RepSocket, ReplyError, ReqSocket, RequestError, SocketEvent,
 };
@@ -13,11 +12,7 @@ use crate::common::raw::{
     command, greeting, joined, message, property, read_frame, read_to_end, ready, saying,
 };
 use crate::common::subject::{Kind, Subject};
-use crate::common::{config, event, within};
-
-fn tcp() -> Transports {
-    Transports::new().with(TcpTransport::new())
-}
+use crate::common::{config, event, tcp, within};
 
 #[tokio::test]
 async fn a_replier_drops_requests_without_an_envelope_and_carries_one_of_a_thousand_hops() {
