@@ -19,8 +19,8 @@ pub enum TlsEvent {
         /// The end of the own certificate's validity, if there is one: monitor it.
         not_after: Option<SystemTime>,
     },
-    /// The files have changed and cannot be used: what was loaded before stays in use. Where they are watched, they are tried
-    /// again every 30 seconds, and only another reason is told again.
+    /// Something that is loaded has changed and cannot be used: what was loaded of it before stays in use, and all else is used as
+    /// it is now. Where files are watched, it is tried again every 30 seconds, and only another reason is told again.
     ReloadFailed {
         /// Why.
         error: Arc<LoadError>,

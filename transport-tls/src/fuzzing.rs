@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 
 use crate::trust::{Pin, Trust};
-use crate::verifier::{PeerRole, RevocationLists, Verifier};
+use crate::verifier::{PeerRole, Verifier};
 use crate::{files, leaf, spiffe};
 
 /// No bytes panic, whether a peer presents them as its certificate or a file has them; and nobody is taken in whom
@@ -41,8 +41,7 @@ fn present(bytes: &[u8]) {
         names.for_each(|name| assert!(!name.chars().any(char::is_control)));
     }
     let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-    let verifier =
-        Verifier::new(&Trust::pin(Pin::from([7; 32])), Vec::new(), RevocationLists::default(), algorithms);
+    let verifier = Verifier::new(&Trust::pin(Pin::from([7; 32])), Vec::new(), Vec::new(), algorithms);
     let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     for role in [PeerRole::Client, PeerRole::Server] {
         assert!(verifier.verify(std::slice::from_ref(&leaf), role, now).is_err());

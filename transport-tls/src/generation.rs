@@ -1,6 +1,5 @@
 //! One state of certificate, trust and revocation lists, as rustls uses it.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -8,23 +7,16 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, KeyLog, NoKeyLog, ServerConfig, SupportedProtocolVersion, version};
-use sha2::{Digest as _, Sha256};
 use transport_core::Policy;
-use webpki::OwnedCertRevocationList;
-use x509_cert::certificate::Rfc5280;
-use x509_cert::crl::CertificateList;
-use x509_cert::der::Decode as _;
 
 use crate::config::{ClientCertificates, TlsConfig};
+use crate::contents::Contents;
 use crate::error::{LoadError, NotSetUp};
-use crate::files;
 use crate::handshake_verifier::HandshakeVerifier;
 use crate::key_log::KeyLogFile;
-use crate::leaf;
-use crate::trust::Anchor;
-use crate::verifier::{RevocationLists, Verifier};
+use crate::verifier::Verifier;
 
 /// Everything that a handshake needs. It never changes: a reload makes another one, with keys for tickets and stores of
 /// sessions of its own, so that no session of the old one is resumed in the new one.
@@ -34,10 +26,7 @@ pub(crate) struct Generation {
     /// The client's settings for each of the last policies, the latest one at the end.
     selective: Mutex<Vec<(Policy, Arc<ClientConfig>)>>,
     pub(crate) verifier: Arc<Verifier>,
-    /// Tells this state from another.
-    digest: [u8; 32],
-    /// The end of the own certificate's validity.
-    pub(crate) own_not_after: Option<SystemTime>,
+    contents: Contents,
 }
 
 /// So many servers' sessions a client keeps: the library counts eight tickets, of about 2 KiB each, for every server.
@@ -50,21 +39,34 @@ impl Generation {
     /// Reads all files.
     pub(crate) fn load(config: &TlsConfig) -> Result<Generation, LoadError> {
         let provider = Arc::new(provider());
-        let own = config.certificate.as_ref().map(|own| own.load(&provider)).transpose()?;
-        let anchors = config.trust.load()?;
-        let lists = revocation_lists(&config.revocation_lists)?;
-        let digest = digest(own.as_ref(), &anchors, &lists);
-        let own_not_after = match &own {
-            Some(own) => Some(own_not_after(own)?),
-            None => None,
-        };
+        let contents = Contents::read(config, &provider)?;
+        Generation::new(config, &provider, contents)
+    }
+
+    /// Reads all files again: the next generation, if there is anything new. What cannot be used stays as it is in this one; the
+    /// errors say why.
+    pub(crate) fn load_next(&self, config: &TlsConfig) -> (Option<Generation>, Vec<LoadError>) {
+        let provider = Arc::new(provider());
+        let (contents, mut failures) = self.contents.read_again(config, &provider);
+        if contents.is_like(&self.contents) {
+            return (None, failures);
+        }
+        let next = Generation::new(config, &provider, contents);
+        (next.map_err(|error| failures.push(error)).ok(), failures)
+    }
+
+    fn new(
+        config: &TlsConfig,
+        provider: &Arc<CryptoProvider>,
+        contents: Contents,
+    ) -> Result<Generation, LoadError> {
         let verifier = Arc::new(Verifier::new(
             &config.trust,
-            anchors,
-            parse(&lists)?,
+            contents.anchors(),
+            contents.lists(),
             provider.signature_verification_algorithms,
         ));
-        let own = own.map(|own| Arc::new(SingleCertAndKey::from(own)));
+        let own = contents.own().map(|own| Arc::clone(&own.certified));
         let key_log = key_log(config)?;
         let server = match &own {
             None => Err(NotSetUp::Certificate),
@@ -75,14 +77,19 @@ impl Generation {
             }
             Some(own) => {
                 let clients = HandshakeVerifier::new(Arc::clone(&verifier), config.client_certificates);
-                Ok(server(config, &provider, clients, Arc::clone(own) as _, &key_log)?)
+                Ok(server(config, provider, clients, Arc::clone(own) as _, &key_log)?)
             }
         };
         let client = match config.trust.is_nobody() {
             true => Err(NotSetUp::Trust),
-            false => Ok(client(config, &provider, &verifier, own, &key_log)?),
+            false => Ok(client(config, provider, &verifier, own, &key_log)?),
         };
-        Ok(Generation { server, client, selective: Mutex::default(), verifier, digest, own_not_after })
+        Ok(Generation { server, client, selective: Mutex::default(), verifier, contents })
+    }
+
+    /// The end of the own certificate's validity.
+    pub(crate) fn own_not_after(&self) -> Option<SystemTime> {
+        self.contents.own().map(|own| own.not_after)
     }
 
     /// The server's settings for a listener that lets in these only: with a key for tickets of its own, since a resumed session
@@ -123,11 +130,6 @@ impl Generation {
         }
         selective.push(latest);
         Ok(client)
-    }
-
-    /// Whether the other one was read from the same contents.
-    pub(crate) fn is_like(&self, other: &Generation) -> bool {
-        self.digest == other.digest
     }
 }
 
@@ -226,55 +228,6 @@ fn key_log(config: &TlsConfig) -> Result<Arc<dyn KeyLog>, LoadError> {
     let Some(path) = &config.key_log else { return Ok(Arc::new(NoKeyLog {})) };
     let file = KeyLogFile::open(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     Ok(Arc::new(file))
-}
-
-fn own_not_after(own: &CertifiedKey) -> Result<SystemTime, LoadError> {
-    let (_, not_after) =
-        leaf::validity(&own.cert[0]).map_err(|refusal| LoadError::Settings(refusal.to_string()))?;
-    Ok(not_after)
-}
-
-/// The lists of each file, with the file.
-type Lists<'a> = Vec<(&'a Path, rustls::pki_types::CertificateRevocationListDer<'static>)>;
-
-fn revocation_lists(paths: &[std::path::PathBuf]) -> Result<Lists<'_>, LoadError> {
-    let mut all = Lists::new();
-    for path in paths {
-        let lists = files::revocation_lists(&files::read(path)?, path)?;
-        if lists.is_empty() {
-            let problem = "there is none in it".to_owned();
-            return Err(LoadError::RevocationList { path: path.clone(), problem });
-        }
-        all.extend(lists.into_iter().map(|list| (path.as_path(), list)));
-    }
-    Ok(all)
-}
-
-fn parse(lists: &Lists<'_>) -> Result<RevocationLists, LoadError> {
-    let mut parsed = RevocationLists::default();
-    for (path, der) in lists {
-        let unusable = |problem: String| LoadError::RevocationList { path: (*path).to_owned(), problem };
-        let list = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(format!("{error:?}")))?;
-        let dates = CertificateList::<Rfc5280>::from_der(der).map_err(|error| unusable(error.to_string()))?;
-        let next_update = dates.tbs_cert_list.next_update.map(|time| time.to_system_time());
-        parsed.next_update = parsed.next_update.into_iter().chain(next_update).min();
-        parsed.lists.push(list.into());
-    }
-    Ok(parsed)
-}
-
-fn digest(own: Option<&CertifiedKey>, anchors: &[Anchor], lists: &Lists<'_>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut add = |kind: u8, der: &[u8]| {
-        hash.update([kind]);
-        hash.update((der.len() as u64).to_be_bytes());
-        hash.update(der);
-    };
-    // A certificate says which key it belongs to, so it stands for both.
-    own.into_iter().flat_map(|own| &own.cert).for_each(|der| add(0, der));
-    anchors.iter().for_each(|anchor| add(1, &anchor.certificate));
-    lists.iter().for_each(|(_, der)| add(2, der));
-    hash.finalize().into()
 }
 
 fn settings(error: impl std::fmt::Display) -> LoadError {

@@ -23,6 +23,7 @@
 mod admission;
 mod clock;
 mod config;
+mod contents;
 mod display;
 mod error;
 mod establish;

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::config::TlsConfig;
     use crate::trust::Trust;
-    use crate::verifier::{PeerRole, RevocationLists};
+    use crate::verifier::PeerRole;
     use certgen::{AuthorityConfig, CertificateAuthority, LeafConfig};
     use rustls::crypto::aws_lc_rs;
     use rustls::pki_types::CertificateDer;
@@ -138,7 +138,8 @@ mod tests {
     fn verifier(authority: &CertificateAuthority) -> Verifier {
         let trust = Trust::ca_pem(authority.certificate().pem());
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        Verifier::new(&trust, trust.load().unwrap(), RevocationLists::default(), algorithms)
+        let anchors = trust.load_each().next().unwrap().unwrap();
+        Verifier::new(&trust, anchors, Vec::new(), algorithms)
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::open_connections::OpenConnections;
 pub(crate) struct State {
     pub(crate) config: TlsConfig,
     current: RwLock<Arc<Generation>>,
-    /// Held while the files are read, so that an older state never replaces a newer one. Why they could not be used, if the
-    /// last reload has failed.
-    reloading: Mutex<Option<Arc<LoadError>>>,
+    /// Held while the files are read, so that an older state never replaces a newer one. What of them could not be used the last
+    /// time.
+    reloading: Mutex<Vec<Arc<LoadError>>>,
     pub(crate) open: OpenConnections,
     events: EventSender<TlsEvent>,
     /// For whoever listens first: at the start, when there is most to tell, nobody can listen yet.
@@ -39,7 +39,7 @@ impl State {
         let state = Arc::new(State {
             config,
             current: RwLock::new(Arc::new(generation)),
-            reloading: Mutex::new(None),
+            reloading: Mutex::default(),
             open: OpenConnections::default(),
             events,
             first_events: Mutex::new(Some(first_events)),
@@ -66,46 +66,43 @@ impl State {
         first.unwrap_or_else(|| self.events.subscribe())
     }
 
-    /// Reads all files again; true when they have changed. What was loaded before stays in use if they cannot be used.
+    /// Reads all files again; true when they have changed. What cannot be used stays as it was loaded before.
     pub(crate) fn reload(&self) -> Result<bool, Arc<LoadError>> {
-        let mut failure = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        // Told even if it is the same.
-        *failure = None;
-        self.load_anew(&mut failure)
+        let mut told = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        // What fails in the same way is told again.
+        told.clear();
+        self.load_next(&mut told)
     }
 
-    /// Reads all files again if they could not be used the last time: that can change while the files do not, such as when
-    /// there were no descriptors left. Tells of a failure only if its reason is another one.
+    /// Reads all files again if something could not be used the last time: that can change while the files do not, such as when
+    /// there were no descriptors left. Tells only of failures that are new.
     pub(crate) fn try_again(&self) {
-        let mut failure = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        if failure.is_some() {
+        let mut told = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        if !told.is_empty() {
             // Told as an event.
-            let _ = self.load_anew(&mut failure);
+            let _ = self.load_next(&mut told);
         }
     }
 
-    fn load_anew(&self, failure: &mut Option<Arc<LoadError>>) -> Result<bool, Arc<LoadError>> {
-        let generation = match Generation::load(&self.config) {
-            Ok(generation) => Arc::new(generation),
-            Err(error) => {
-                let error = Arc::new(error);
-                let told = failure.replace(Arc::clone(&error));
-                if told.is_none_or(|told| reason(&told) != reason(&error)) {
-                    self.tell(TlsEvent::ReloadFailed { error: Arc::clone(&error) });
-                }
-                return Err(error);
+    /// `told`: the failures of the last time, and then those of this time.
+    fn load_next(&self, told: &mut Vec<Arc<LoadError>>) -> Result<bool, Arc<LoadError>> {
+        let (next, failures) = self.generation().load_next(&self.config);
+        let failures: Vec<_> = failures.into_iter().map(Arc::new).collect();
+        for error in &failures {
+            if !told.iter().any(|told| reason(told) == reason(error)) {
+                self.tell(TlsEvent::ReloadFailed { error: Arc::clone(error) });
             }
-        };
-        *failure = None;
-        if generation.is_like(&self.generation()) {
-            return Ok(false);
         }
-        let not_after = generation.own_not_after;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = generation;
-        self.tell(TlsEvent::Reloaded { not_after });
-        self.tell_if_expired();
-        self.close_refused();
-        Ok(true)
+        *told = failures;
+        let is_new = next.is_some();
+        if let Some(generation) = next {
+            let not_after = generation.own_not_after();
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(generation);
+            self.tell(TlsEvent::Reloaded { not_after });
+            self.tell_if_expired();
+            self.close_refused();
+        }
+        told.first().map_or(Ok(is_new), |error| Err(Arc::clone(error)))
     }
 
     /// Closes the open connections whose peers would not be accepted any more.
@@ -121,7 +118,7 @@ impl State {
 
     /// Tells once of an own certificate that has expired. It stays in use: peers refuse it, or know that their clocks are wrong.
     pub(crate) fn tell_if_expired(&self) {
-        let not_after = self.generation().own_not_after;
+        let not_after = self.generation().own_not_after();
         let Some(not_after) = not_after.filter(|not_after| *not_after < self.config.clock.now()) else {
             return;
         };
@@ -135,7 +132,7 @@ impl State {
         match &event {
             TlsEvent::Reloaded { .. } => tracing::info!("certificates loaded again"),
             TlsEvent::ReloadFailed { error } => {
-                tracing::warn!(%error, "the new certificates cannot be used, the old ones stay");
+                tracing::warn!(%error, "cannot use what has changed, what was loaded before stays");
             }
             TlsEvent::NotWatched { problem } => {
                 tracing::warn!(%problem, "cannot watch the certificates, looking every 30 seconds");

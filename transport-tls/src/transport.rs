@@ -109,7 +109,7 @@ impl TlsTransport {
     ///
     /// # Errors
     ///
-    /// When something cannot be loaded. What was loaded before stays in use then.
+    /// When something cannot be loaded. What was loaded of it before stays in use then, and all else is used as it is now.
     pub fn reload(&self) -> Result<bool, Arc<LoadError>> {
         self.state.reload()
     }

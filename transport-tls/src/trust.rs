@@ -139,16 +139,9 @@ impl Trust {
         })
     }
 
-    pub(crate) fn load(&self) -> Result<Vec<Anchor>, LoadError> {
-        let mut anchors: Vec<Anchor> = Vec::new();
-        for source in &self.authorities {
-            for anchor in source.load()? {
-                if !anchors.contains(&anchor) {
-                    anchors.push(anchor);
-                }
-            }
-        }
-        Ok(anchors)
+    /// The authorities of each source.
+    pub(crate) fn load_each(&self) -> impl Iterator<Item = Result<Vec<Anchor>, LoadError>> {
+        self.authorities.iter().map(Authorities::load)
     }
 
     fn authorities(source: Authorities) -> Trust {

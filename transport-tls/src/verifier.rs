@@ -28,14 +28,14 @@ pub(crate) struct Verifier {
     id: VerifierId,
     anchors: Vec<Anchor>,
     trust_anchors: Vec<TrustAnchor<'static>>,
-    lists: RevocationLists,
+    lists: Vec<Arc<RevocationLists>>,
     pins: Vec<[u8; 32]>,
     anyone: bool,
     algorithms: WebPkiSupportedAlgorithms,
     known: Mutex<HashMap<ChainDigest, Arc<VerifiedPeer>>>,
 }
 
-/// The revocation lists, and when the first of them is due to be replaced.
+/// The revocation lists of a file, and when the first of them is due to be replaced.
 #[derive(Default)]
 pub(crate) struct RevocationLists {
     pub(crate) lists: Vec<CertRevocationList<'static>>,
@@ -75,7 +75,7 @@ impl Verifier {
     pub(crate) fn new(
         trust: &Trust,
         anchors: Vec<Anchor>,
-        lists: RevocationLists,
+        lists: Vec<Arc<RevocationLists>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Verifier {
         Verifier {
@@ -184,7 +184,7 @@ impl Verifier {
         now: SystemTime,
     ) -> Result<Path, Refusal> {
         let leaf = end_entity(leaf_der)?;
-        let lists: Vec<&CertRevocationList<'_>> = self.lists.lists.iter().collect();
+        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().flat_map(|file| &file.lists).collect();
         // All of the chain is looked up, and what no list covers is refused: webpki's defaults. That a list has
         // expired counts too.
         let revocation = RevocationOptionsBuilder::new(&lists)
@@ -230,7 +230,7 @@ impl Verifier {
             length += usize::from(anchor.certificate != path.end_entity().der());
             valid_until = valid_until.min(anchor.not_after);
         }
-        let next_update = self.lists.next_update.unwrap_or(valid_until);
+        let next_update = self.lists.iter().filter_map(|file| file.next_update).min().unwrap_or(valid_until);
         Ok(Path { length, valid_until: valid_until.min(next_update) })
     }
 
@@ -415,7 +415,8 @@ mod tests {
             next_update: Some(SystemTime::now() + DAY * list),
         };
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        let verifier = Verifier::new(&trust, trust.load().unwrap(), lists, algorithms);
+        let anchors = trust.load_each().next().unwrap().unwrap();
+        let verifier = Verifier::new(&trust, anchors, vec![Arc::new(lists)], algorithms);
         (verifier, [CertificateDer::from(own.certificate().der().to_vec())])
     }
 

@@ -213,3 +213,41 @@ async fn an_authority_that_is_no_longer_trusted_takes_its_clients_with_it() {
     kept_near.send("kept").await.unwrap();
     assert!(bounded(kept_far.recv()).await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn what_is_broken_does_not_keep_a_revocation_from_being_read() {
+    let files = Files::new();
+    let others = Authority::new().revocation_list(&[], Validity::Days(1));
+    files.write("others.pem", &others);
+    let config = files.config().with_revocation_lists(files.path("others.pem"));
+    let tls = TlsTransport::with_config(config).unwrap();
+    let mut events = tls.events();
+    let (mut server, mut refusals) = serve(&tls).await;
+    let mallory = files.authority.leaf("mallory");
+    let mallorys = files.authority.tls(&mallory);
+    let (near, mut far) = meet(&mallorys, &mut server, "db.example").await;
+    let key = key_of(&near);
+    files.write("own.pem", "half of a renewal");
+    let event = next(&mut events).await;
+    assert!(matches!(event, TlsEvent::ReloadFailed { .. }), "{event:?}");
+    files.write("others.pem", "");
+    for _both in 0..2 {
+        let event = next(&mut events).await;
+        assert!(matches!(event, TlsEvent::ReloadFailed { .. }), "{event:?}");
+    }
+
+    files.write("crl.pem", &files.authority.revocation_list(&[&mallory], Validity::Days(1)));
+    for _both in 0..2 {
+        let event = next(&mut events).await;
+        assert!(matches!(event, TlsEvent::ReloadFailed { .. }), "{event:?}");
+    }
+    assert!(matches!(next(&mut events).await, TlsEvent::Reloaded { .. }));
+    bounded(far.recv()).await.unwrap_err();
+    let (_told, logged) = part(&mallorys, &server, &mut refusals, "db.example").await;
+    assert!(logged.contains("is revoked"), "{logged}");
+    // With the last good pair.
+    let alices = files.authority.tls(&files.authority.leaf("alice"));
+    let (near, _far) = meet(&alices, &mut server, "db.example").await;
+    assert_eq!(key_of(&near), key);
+    assert!(tls.reload().is_err(), "it is still broken");
+}
