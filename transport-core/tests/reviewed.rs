@@ -79,7 +79,6 @@ async fn bytes_that_the_application_has_received_do_not_count_as_unread() {
         let message = [&[0x02][..], &(30u64 << 10).to_be_bytes(), &[0; 30 << 10]].concat();
         peer.write_all(&message).await.unwrap();
         assert!(connection.recv().await.unwrap().is_some());
-        assert!(tokio::time::timeout(Duration::from_millis(1), connection.recv()).await.is_err());
         open.push((peer, connection));
     }
     for (peer, connection) in &mut open {

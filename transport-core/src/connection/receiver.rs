@@ -188,3 +188,10 @@ impl Link for ReadEnd {
         self.shared.send_control(control);
     }
 }
+
+impl Drop for ReadEnd {
+    fn drop(&mut self) {
+        // The senders may go on, with nothing left to receive.
+        let _ended_already = self.life.set_unread(0);
+    }
+}

@@ -11,9 +11,9 @@ use bytes::BytesMut;
 use super::alarm::{Alarm, now};
 use super::arriving::Arriving;
 use super::closed::CloseReason;
-use super::error::RecvError;
+use super::error::{Cut, RecvError};
 use super::life::Life;
-use super::read_buffer::ReadBuffer;
+use super::read_buffer::{ReadBuffer, STACK_READ};
 use crate::framing::{Control, MessageDecoder};
 
 pub(super) use link::Link;
@@ -22,6 +22,8 @@ pub(super) use link::Link;
 pub(super) struct Inbound {
     decoder: Box<dyn MessageDecoder>,
     input: ReadBuffer,
+    /// So many bytes count as unread at the server, unless it has cut the connection.
+    told_unread: usize,
     /// When bytes came last.
     heard: Instant,
     /// The stream has ended, or the peer broke the protocol: nothing more comes.
@@ -46,6 +48,7 @@ impl Inbound {
         Inbound {
             decoder,
             input: ReadBuffer::new(input),
+            told_unread: 0,
             heard: now(),
             ended: false,
             released: false,
@@ -78,7 +81,7 @@ impl Inbound {
 
     /// Whether bytes were read and not yet received as messages.
     pub(super) fn holds_bytes(&self) -> bool {
-        !self.input.bytes.is_empty() || self.decoder.held_bytes() > 0
+        self.unread() > 0
     }
 
     /// Whether the decoder holds parts of an unfinished message.
@@ -87,15 +90,36 @@ impl Inbound {
         self.decoder.held_bytes() > 0
     }
 
+    /// Bytes that have arrived and were not received.
+    fn unread(&self) -> usize {
+        self.input.bytes.len() + self.decoder.held_bytes()
+    }
+
+    /// Tells the server how many bytes are unread; the answer says whether the connection must close now.
+    fn tell_unread(&mut self, life: &Life) -> Option<Cut> {
+        self.told_unread = self.unread();
+        life.set_unread(self.told_unread)
+    }
+
+    /// Messages have been handed out, and with them perhaps most of what was unread: their bytes must not count on while they
+    /// are worked on. What counts is at most twice what is unread, or a small read.
+    #[inline]
+    fn handed_out(&mut self, life: &Life) {
+        if self.told_unread > STACK_READ && self.unread() <= self.told_unread / 2 {
+            let _shows_at_the_next_read = self.tell_unread(life);
+        }
+    }
+
     fn end_with(&mut self, error: impl Into<RecvError>, life: &Life) -> RecvError {
-        self.end();
+        self.end(life);
         let error = error.into();
         life.end(|| Some(CloseReason::from(&error)));
         error
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, life: &Life) {
         self.ended = true;
+        let _ended_already = self.tell_unread(life);
         if let Some(arriving) = &mut self.arriving {
             arriving.close_all();
         }

@@ -40,7 +40,7 @@ impl Inbound {
                     if self.decoder.is_mid_message(&self.input.bytes) {
                         return Poll::Ready(Err(self.end_with(RecvError::Truncated, life)));
                     }
-                    self.end();
+                    self.end(life);
                     life.end(|| Some(CloseReason::PeerClosed));
                     return Poll::Ready(Ok(ControlFlow::Break(())));
                 }
@@ -67,7 +67,7 @@ impl Inbound {
                 return Poll::Ready(Err(self.end_with(RecvError::Cut(cut), life)));
             }
             // What was read has been decoded by now, or this side would not wait.
-            let _cut = life.set_unread(self.input.bytes.len() + self.decoder.held_bytes());
+            let _looked_for_already = self.tell_unread(life);
             // Out of budget, the stream says that it has nothing although it may; the task is woken at once.
             let in_budget = tokio::task::coop::has_budget_remaining();
             if life.is_draining() && in_budget && !link.has_arrived() {
@@ -113,7 +113,7 @@ impl Inbound {
         self.heard = now();
         self.released = false;
         self.decoder.heard(self.heard);
-        life.set_unread(self.input.bytes.len() + self.decoder.held_bytes())
+        self.tell_unread(life)
     }
 
     /// Ready when a heartbeat is due.

@@ -39,6 +39,7 @@ impl Inbound {
             match self.decoder.decode(&mut self.input.bytes) {
                 Ok(Some(Event::Message(message))) => {
                     link.life().count_received(1);
+                    self.handed_out(link.life());
                     return Ok(Some(Some(message)));
                 }
                 Ok(Some(event)) => answer(event, link),
@@ -83,7 +84,7 @@ impl Inbound {
     /// The descriptors of the message that was decoded last.
     #[cold]
     fn descriptors_of_message(&mut self, life: &Life) -> Result<Vec<OwnedFd>, RecvError> {
-        let undecoded = self.input.bytes.len() + self.decoder.held_bytes();
+        let undecoded = self.unread();
         match self.arriving.as_mut().map(|arriving| arriving.of_message(undecoded)) {
             Some(Err(error)) => Err(self.end_with(RecvError::Descriptors(error), life)),
             Some(Ok(own)) => Ok(own),
@@ -166,6 +167,7 @@ impl Inbound {
                 Ok(Some(event)) => answer(event, link),
                 Ok(None) if count > 0 => {
                     link.life().count_received(count);
+                    self.handed_out(link.life());
                     return Poll::Ready(Ok(count));
                 }
                 Ok(None) => {
