@@ -147,11 +147,19 @@ impl Registry {
         // Outlives the lock, which one that ends meanwhile takes when it is dropped here.
         let open;
         let members = self.lock();
+        // Another may have made room meanwhile.
+        if self.unread.load(Ordering::Relaxed) <= self.unread_limit {
+            return;
+        }
         open = members.open();
+        self.cut_fullest(&open);
+    }
+
+    fn cut_fullest(&self, open: &[Arc<Member>]) {
         let candidates = open.iter().filter(|member| member.order.load(Ordering::Relaxed) <= DRAIN);
         if let Some(fullest) = candidates.max_by_key(|member| member.unread.load(Ordering::Relaxed)) {
             // Its bytes count as given back at once, or the next in line would have to go too.
-            self.unread.fetch_sub(fullest.unread.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            self.unread.fetch_sub(fullest.unread.swap(0, Ordering::Acquire), Ordering::Relaxed);
             fullest.give(CUT_UNREAD);
         }
     }
@@ -311,13 +319,20 @@ impl Life {
         if let Some(cut) = member.cut() {
             return Some(cut); // its bytes have been given back
         }
-        let before = member.unread.swap(unread, Ordering::Relaxed);
-        let total = &registry.unread;
-        if unread <= before {
-            total.fetch_sub(before - unread, Ordering::Relaxed);
-        } else if total.fetch_add(unread - before, Ordering::Relaxed) + (unread - before)
-            > registry.unread_limit
-        {
+        // Nobody else changes it but `close_fullest`, which gives its bytes back.
+        let before = member.unread.load(Ordering::Relaxed);
+        if unread == before {
+            return None;
+        }
+        // More is added to the total first, or less than was added could be given back meanwhile.
+        let more = unread.saturating_sub(before);
+        let total = if more > 0 { registry.unread.fetch_add(more, Ordering::Relaxed) + more } else { 0 };
+        let counted = member.unread.compare_exchange(before, unread, Ordering::Release, Ordering::Relaxed);
+        let less = if counted.is_ok() { before.saturating_sub(unread) } else { more };
+        if less > 0 {
+            registry.unread.fetch_sub(less, Ordering::Relaxed);
+        }
+        if total > registry.unread_limit {
             registry.close_fullest();
         }
         member.cut()
@@ -343,9 +358,33 @@ mod tests {
         assert!([&a, &b, &c].iter().all(|life| life.cut().is_none()));
         c.set_unread(200);
         assert_eq!((a.cut(), b.cut(), c.cut()), (None, Some(Cut::Unread), None));
+        registry.close_fullest();
+        assert_eq!((a.cut(), c.cut()), (None, None), "there is room again");
         drop(b);
         a.set_unread(700);
         assert_eq!((a.cut(), c.cut()), (None, None));
+    }
+
+    #[test]
+    fn the_total_is_right_whoever_gives_way_meanwhile() {
+        let registry = Registry::new(usize::MAX, Box::new(|_| ()));
+        std::thread::scope(|scope| {
+            let telling = scope.spawn(|| {
+                for _ in 0..100_000 {
+                    let life = join(&registry);
+                    for unread in [900, 100, 800, 0, 700] {
+                        life.set_unread(unread);
+                    }
+                }
+            });
+            while !telling.is_finished() {
+                let open = registry.lock().open();
+                registry.cut_fullest(&open);
+                let total = registry.unread.load(Ordering::Relaxed);
+                assert!(total <= 2 * 900, "{total}");
+            }
+        });
+        assert_eq!(registry.unread.load(Ordering::Relaxed), 0);
     }
 
     #[test]
