@@ -150,26 +150,15 @@ impl WriteBuffer {
     }
 
     /// Takes the bytes from `start` to `end` out again, counted as [`end`](WriteBuffer::end) counts. None of them has been
-    /// written, and behind them there are no shared parts.
+    /// written, and no shared part lies on both sides of a boundary.
     pub(crate) fn take_out(&mut self, start: u64, end: u64) {
         debug_assert!(self.taken <= start && start <= end && end <= self.end(), "these bytes wait");
-        // As many bytes as wait in memory, so both are a usize.
-        let [behind, mut surplus] =
-            [end, start].map(|from| usize::try_from(self.end() - from).unwrap_or(usize::MAX));
-        let tail = self.copied[self.copied.len() - behind..].to_vec();
-        while surplus > 0 {
-            let place = self.shared().back().map_or(self.written, |(place, _)| *place);
-            let step = surplus.min(self.copied.len() - place);
-            self.copied.truncate(self.copied.len() - step);
-            surplus -= step;
-            if let Some(shared) = self.shared.as_mut().filter(|_| surplus > 0)
-                && let Some((_, bytes)) = shared.parts.pop_back()
-            {
-                shared.bytes -= bytes.len();
-                surplus -= bytes.len();
-            }
+        let ((from, first), (to, behind)) = (self.locate(start), self.locate(end));
+        self.copied.drain(from..to);
+        if let Some(shared) = &mut self.shared {
+            shared.bytes -= shared.parts.drain(first..behind).map(|(_, bytes)| bytes.len()).sum::<usize>();
+            shared.parts.iter_mut().skip(first).for_each(|(place, _)| *place -= to - from);
         }
-        self.copied.extend_from_slice(&tail);
     }
 
     /// Forgets `count` bytes, which have been written.
@@ -224,6 +213,21 @@ impl WriteBuffer {
         self.written = 0;
     }
 
+    /// Where in `copied`, and before which shared part, the byte is that waits at `position`.
+    fn locate(&self, position: u64) -> (usize, usize) {
+        // As many bytes as wait in memory, so it is a usize.
+        let mut left = usize::try_from(position - self.taken).unwrap_or(usize::MAX);
+        let mut at = self.written;
+        for (index, (place, bytes)) in self.shared().iter().enumerate() {
+            if left <= place - at {
+                return (at + left, index);
+            }
+            left -= place - at + bytes.len();
+            at = *place;
+        }
+        (at + left, self.shared().len())
+    }
+
     fn share(&mut self, bytes: &Bytes) {
         let shared = self.shared.get_or_insert_default();
         shared.bytes += bytes.len();
@@ -275,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_appended_last_can_be_taken_out_from_under_what_followed() {
+    fn what_waits_can_be_taken_out_from_under_what_followed() {
         for large in [false, true] {
-            for written in [0, 2] {
+            for (written, large_behind) in [(0, false), (2, false), (2, true)] {
                 let mut buffer = WriteBuffer::new();
                 buffer.put_slice(b"before");
                 buffer.put_bytes(&shared(1));
@@ -290,9 +294,11 @@ mod tests {
                     buffer.put_slice(b"more");
                 }
                 let end = buffer.end();
+                let behind = if large_behind { shared(5) } else { Bytes::new() };
                 buffer.put_slice(b"tail");
+                buffer.put_bytes(&behind);
                 buffer.take_out(start, end);
-                let expected = [&b"before"[written..], &shared(1), b"tail"].concat();
+                let expected = [&b"before"[written..], &shared(1), b"tail", &behind].concat();
                 assert_eq!((buffer.to_vec(), buffer.len()), (expected.clone(), expected.len()));
                 buffer.put_bytes(&shared(4));
                 assert_eq!(buffer.to_vec(), [&expected, &shared(4)[..]].concat());

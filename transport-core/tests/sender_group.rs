@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::pipes::{FarEnds, pipes, read};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
+use transport_core::framing::LengthPrefixed;
 use transport_core::test_util::{sweep, virtual_time};
 use transport_core::{
     Broadcast, BroadcastMany, Connect, Limits, Message, MessageRef, Policy, Receiver, SendError, Sender,
@@ -306,6 +307,51 @@ async fn the_latest_message_takes_the_place_of_one_that_waits_untouched_and_of_n
     within(far.read_exact(&mut bytes)).await.unwrap();
     let received: Vec<Message> = bytes.chunks(12).map(|frame| Message::from(frame[2..].to_vec())).collect();
     assert_eq!(numbers(&received), expected);
+}
+
+#[tokio::test]
+async fn the_latest_message_leaves_others_alone_when_the_queue_was_taken_for_writing_in_between() {
+    let mut peers = Peers::new(64, Limits::default());
+    let (sender, _receiver, mut far) = peers.connect().await;
+    for number in 0..20 {
+        sender.send_now(&message(number)).unwrap();
+    }
+    sender.send_latest(&message(20)).unwrap();
+    while sender.queued() > 0 {
+        tokio::task::yield_now().await;
+    }
+    sender.send_now(&message(21)).unwrap();
+    sender.send_latest(&message(22)).unwrap();
+    sender.send_latest(&message(23)).unwrap();
+    let expected: Vec<u32> = (0..=21).chain([23]).collect();
+    let mut bytes = vec![0; expected.len() * 12];
+    within(far.read_exact(&mut bytes)).await.unwrap();
+    let received: Vec<Message> = bytes.chunks(12).map(|frame| Message::from(frame[2..].to_vec())).collect();
+    assert_eq!(numbers(&received), expected);
+}
+
+#[tokio::test]
+async fn a_latest_message_that_cannot_be_encoded_takes_nobodys_place() {
+    let mut peers = Peers::new(64, Limits::default());
+    let connect = Connect::new(&peers.transports, "pipe:///").server(Policy::same_process());
+    let connection = connect.framing(LengthPrefixed).await.unwrap();
+    let mut far = peers.far_ends.next().await;
+    let (sender, _receiver) = connection.split();
+    // Until the flusher is stuck with what it has.
+    sender.send_now(&[0; 1000][..]).unwrap();
+    while sender.queued() > 0 {
+        tokio::task::yield_now().await;
+    }
+    sender.send_latest("one").unwrap();
+    let two_parts: Message = ["a", "b"].into_iter().collect();
+    for _ in 0..2 {
+        assert!(matches!(sender.send_latest(&two_parts), Err(SendError::Unencodable(_))));
+        assert_eq!(sender.queued(), 1);
+    }
+    sender.send_now("two").unwrap();
+    sender.send_latest("three").unwrap();
+    within(read(&mut far, 1004)).await;
+    assert_eq!(within(read(&mut far, 23)).await, b"\0\0\0\x03one\0\0\0\x03two\0\0\0\x05three");
 }
 
 #[tokio::test(start_paused = true)]

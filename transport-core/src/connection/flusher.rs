@@ -13,7 +13,6 @@ use super::error::{SendError, closed};
 use super::halves::Shared;
 use super::life::Life;
 use super::outbound::Writer;
-use super::queue::Queue;
 use crate::framing::MessageEncoder;
 use crate::message::Message;
 use crate::transport::BoxWrite;
@@ -120,9 +119,7 @@ pub(super) async fn flush(shared: Arc<Shared>, mut out: Out) {
                 return;
             }
             queue.outbound.report(&out.life);
-            let Queue { outbound, starts, .. } = &mut *queue;
-            std::mem::swap(&mut outbound.buffer, &mut out.writing.buffer);
-            std::mem::swap(starts, &mut out.writing.starts);
+            queue.swap(&mut out.writing);
         }
         // Room again: the senders fill the queue while this task writes.
         shared.group.wake();

@@ -69,17 +69,27 @@ impl Queue {
         &mut self,
         encode: impl FnOnce(&mut Queue) -> Result<(), SendError>,
     ) -> Result<(), SendError> {
-        if let Some(&start) = self.starts.last()
-            && (self.outbound.buffer.taken()..self.latest_end).contains(&start)
+        let waiting = self.outbound.buffer.taken()..self.latest_end;
+        let replaced = self.starts.last().copied().filter(|start| waiting.contains(start));
+        encode(self)?;
+        if let Some(start) = replaced
+            && let Some(new) = self.starts.pop()
         {
-            // Only control events can be behind it.
             self.outbound.buffer.take_out(start, self.latest_end);
             self.outbound.messages -= 1;
             self.starts.pop();
+            self.starts.push(new - (self.latest_end - start));
         }
-        encode(self)?;
         self.latest_end = self.outbound.buffer.end();
         Ok(())
+    }
+
+    /// Gives what waits to who writes it, and goes on with the memory of what has been written.
+    pub(super) fn swap(&mut self, writing: &mut Writing) {
+        std::mem::swap(&mut self.outbound.buffer, &mut writing.buffer);
+        std::mem::swap(&mut self.starts, &mut writing.starts);
+        // That buffer has counted for itself.
+        self.latest_end = 0;
     }
 
     /// How many messages wait.
