@@ -107,7 +107,8 @@ impl TlsConfig {
 
     /// Adds a file of certificate revocation lists, PEM or DER.
     ///
-    /// With at least one, every certificate of a chain must be covered by a list that has not expired.
+    /// With at least one, every certificate of a chain must be covered by a list that has not expired. Of several lists of an
+    /// authority, in one file or more, the latest counts.
     pub fn with_revocation_lists(mut self, path: impl Into<PathBuf>) -> TlsConfig {
         self.revocation_lists.push(path.into());
         self

@@ -10,16 +10,12 @@ use std::time::SystemTime;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 use sha2::{Digest as _, Sha256};
-use webpki::OwnedCertRevocationList;
-use x509_cert::certificate::Rfc5280;
-use x509_cert::crl::CertificateList;
-use x509_cert::der::Decode as _;
 
 use crate::config::TlsConfig;
 use crate::error::LoadError;
 use crate::own_certificate::OwnCertificate;
+use crate::revocation_list::RevocationList;
 use crate::trust::Anchor;
-use crate::verifier::RevocationLists;
 use crate::{files, leaf};
 
 #[derive(Clone)]
@@ -28,7 +24,7 @@ pub(crate) struct Contents {
     /// Of each source in the settings.
     anchors: Vec<Part<Vec<Anchor>>>,
     /// Of each file in the settings.
-    lists: Vec<Part<RevocationLists>>,
+    lists: Vec<Part<Vec<Arc<RevocationList>>>>,
 }
 
 /// The certificate and key by which this side proves itself.
@@ -106,8 +102,8 @@ impl Contents {
         anchors
     }
 
-    pub(crate) fn lists(&self) -> Vec<Arc<RevocationLists>> {
-        self.lists.iter().map(|part| Arc::clone(&part.content)).collect()
+    pub(crate) fn lists(&self) -> Vec<Arc<RevocationList>> {
+        self.lists.iter().flat_map(|part| part.content.iter().cloned()).collect()
     }
 
     /// Whether the other one has the same.
@@ -156,21 +152,15 @@ fn read_own(own: &OwnCertificate, provider: &CryptoProvider) -> Result<Part<Own>
     Ok(Part { content, digest })
 }
 
-fn read_lists(path: &Path) -> Result<Part<RevocationLists>, LoadError> {
+fn read_lists(path: &Path) -> Result<Part<Vec<Arc<RevocationList>>>, LoadError> {
     let unusable = |problem: String| LoadError::RevocationList { path: path.to_owned(), problem };
     let ders = files::revocation_lists(&files::read(path)?, path)?;
     if ders.is_empty() {
         return Err(unusable("there is none in it".to_owned()));
     }
-    let mut lists = RevocationLists::default();
-    for der in &ders {
-        let list = OwnedCertRevocationList::from_der(der).map_err(|error| unusable(format!("{error:?}")))?;
-        let dates = CertificateList::<Rfc5280>::from_der(der).map_err(|error| unusable(error.to_string()))?;
-        let next_update = dates.tbs_cert_list.next_update.map(|time| time.to_system_time());
-        lists.next_update = lists.next_update.into_iter().chain(next_update).min();
-        lists.lists.push(list.into());
-    }
-    Ok(Part { content: Arc::new(lists), digest: digest(ders.iter().map(|der| &**der)) })
+    let lists = ders.iter().map(|der| RevocationList::from_der(der).map(Arc::new).map_err(unusable));
+    let content = Arc::new(lists.collect::<Result<_, _>>()?);
+    Ok(Part { content, digest: digest(ders.iter().map(|der| &**der)) })
 }
 
 fn digest<'a>(ders: impl Iterator<Item = &'a [u8]>) -> [u8; 32] {

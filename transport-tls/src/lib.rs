@@ -42,6 +42,7 @@ mod listener;
 mod open_connections;
 mod own_certificate;
 mod refusal;
+mod revocation_list;
 mod spiffe;
 mod state;
 mod stream;

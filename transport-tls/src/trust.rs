@@ -83,6 +83,11 @@ impl Trust {
     /// Trusts the owner of one key, whoever has issued its certificate: a self-signed one will do.
     ///
     /// Its validity still counts; who can issue a certificate for the key can issue a new one.
+    ///
+    /// # Security
+    ///
+    /// Revocation lists name certificates, and the owner of a key can make another one for it: take the pin out when the key
+    /// is lost.
     pub fn pin(pin: Pin) -> Trust {
         Trust { pins: vec![pin], ..Trust::default() }
     }

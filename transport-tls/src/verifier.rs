@@ -17,6 +17,7 @@ use webpki::{
 use crate::display;
 use crate::leaf;
 use crate::refusal::Refusal;
+use crate::revocation_list::RevocationList;
 use crate::trust::{Anchor, Trust};
 
 /// Verifies chains against one state of trust: authorities, revocation lists and pins.
@@ -28,18 +29,11 @@ pub(crate) struct Verifier {
     id: VerifierId,
     anchors: Vec<Anchor>,
     trust_anchors: Vec<TrustAnchor<'static>>,
-    lists: Vec<Arc<RevocationLists>>,
+    lists: Vec<Arc<RevocationList>>,
     pins: Vec<[u8; 32]>,
     anyone: bool,
     algorithms: WebPkiSupportedAlgorithms,
     known: Mutex<HashMap<ChainDigest, Arc<VerifiedPeer>>>,
-}
-
-/// The revocation lists of a file, and when the first of them is due to be replaced.
-#[derive(Default)]
-pub(crate) struct RevocationLists {
-    pub(crate) lists: Vec<CertRevocationList<'static>>,
-    pub(crate) next_update: Option<SystemTime>,
 }
 
 /// Who has passed.
@@ -75,14 +69,14 @@ impl Verifier {
     pub(crate) fn new(
         trust: &Trust,
         anchors: Vec<Anchor>,
-        lists: Vec<Arc<RevocationLists>>,
+        lists: Vec<Arc<RevocationList>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Verifier {
         Verifier {
             id: VerifierId::next(),
             trust_anchors: anchors.iter().map(|anchor| anchor.trust_anchor.clone()).collect(),
             anchors,
-            lists,
+            lists: RevocationList::latest(lists),
             pins: trust.pins().collect(),
             anyone: trust.is_anyone(),
             algorithms,
@@ -153,16 +147,21 @@ impl Verifier {
             Err(_) if self.anyone => leaf::read_unchecked(leaf_der)?,
             read => read?,
         };
-        let by_chain = self.verify_chain(&certificate, leaf_der, intermediates, role, now);
-        let valid_until = match by_chain {
+        let verify_chain = |expired_lists| {
+            self.verify_chain(&certificate, leaf_der, intermediates, role, now, expired_lists)
+        };
+        let valid_until = match verify_chain(ExpirationPolicy::Enforce) {
             Ok(Path { length, valid_until }) => {
                 certificate.chain_length = length;
                 valid_until
             }
             Err(_) if self.anyone => now + FOR_EVER,
-            // Revocation is the last word, also about a key that is trusted by itself.
+            // Revocation is the last word, also about a key that is trusted by itself, and in a list that is overdue.
             Err(revoked @ Refusal::Revoked { .. }) => return Err(revoked),
             Err(_) if self.is_trusted_key(&certificate) => {
+                if let Err(revoked @ Refusal::Revoked { .. }) = verify_chain(ExpirationPolicy::Ignore) {
+                    return Err(revoked);
+                }
                 check_validity(&certificate, now)?;
                 certificate.not_after
             }
@@ -182,14 +181,15 @@ impl Verifier {
         intermediates: &[CertificateDer<'_>],
         role: PeerRole,
         now: SystemTime,
+        expired_lists: ExpirationPolicy,
     ) -> Result<Path, Refusal> {
         let leaf = end_entity(leaf_der)?;
-        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().flat_map(|file| &file.lists).collect();
+        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().map(|list| &list.list).collect();
         // All of the chain is looked up, and what no list covers is refused: webpki's defaults. That a list has
         // expired counts too.
         let revocation = RevocationOptionsBuilder::new(&lists)
             .ok()
-            .map(|options| options.with_expiration_policy(ExpirationPolicy::Enforce).build());
+            .map(|options| options.with_expiration_policy(expired_lists).build());
         let usage = match role {
             PeerRole::Client => KeyUsage::client_auth(),
             PeerRole::Server => KeyUsage::server_auth(),
@@ -230,7 +230,7 @@ impl Verifier {
             length += usize::from(anchor.certificate != path.end_entity().der());
             valid_until = valid_until.min(anchor.not_after);
         }
-        let next_update = self.lists.iter().filter_map(|file| file.next_update).min().unwrap_or(valid_until);
+        let next_update = self.lists.iter().filter_map(|list| list.next_update).min().unwrap_or(valid_until);
         Ok(Path { length, valid_until: valid_until.min(next_update) })
     }
 
@@ -410,13 +410,10 @@ mod tests {
         let trust = Trust::ca_pem(authority.certificate().pem());
         let config = RevocationConfig::default().with_validity(Validity::Days(list));
         let der = authority.revocation_list(&config).unwrap().der().to_vec();
-        let lists = RevocationLists {
-            lists: vec![webpki::OwnedCertRevocationList::from_der(&der).unwrap().into()],
-            next_update: Some(SystemTime::now() + DAY * list),
-        };
+        let list = Arc::new(RevocationList::from_der(&der).unwrap());
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
         let anchors = trust.load_each().next().unwrap().unwrap();
-        let verifier = Verifier::new(&trust, anchors, vec![Arc::new(lists)], algorithms);
+        let verifier = Verifier::new(&trust, anchors, vec![list], algorithms);
         (verifier, [CertificateDer::from(own.certificate().der().to_vec())])
     }
 

@@ -1,6 +1,6 @@
 //! Whoever is refused gets the same alert, and the reason is in the log of who refuses.
 
-use certgen::{Credentials, LeafConfig, Profile, Validity, self_signed};
+use certgen::{Credentials, LeafConfig, Profile, RevocationConfig, RevocationReason, Validity, self_signed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport_core::{
     Address, ConnectError, HandshakeError, Listen, Policy, ServerEvent, Transport as _, Transports,
@@ -212,6 +212,60 @@ async fn a_pin_does_not_let_a_revoked_certificate_in() {
     let (server, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
     let (_told, logged) = part(&authority.tls(&bad), &server, &mut events, "db.example").await;
     assert!(logged.contains("is revoked"), "{logged}");
+}
+
+/// It is overdue, and says all the same who was revoked.
+#[tokio::test]
+async fn a_pin_does_not_let_a_certificate_in_that_an_expired_list_revokes() {
+    let authority = Authority::new();
+    let (good, bad) = (authority.leaf("db.example"), authority.leaf("db.example"));
+    let directory = tempfile::tempdir().unwrap();
+    let list = authority.revocation_list(&[&bad], between(-10, -5));
+    let list = write_new(directory.path(), "revoked.pem", &list);
+    let pin = |credentials: &Credentials| Trust::pin(credentials.certificate().pin().parse().unwrap());
+    let trust = authority.trust().or(pin(&bad)).or(pin(&good));
+    let config = authority.config(&good).with_trust(trust).with_revocation_lists(&list);
+    let (mut server, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+    let (_told, logged) = part(&authority.tls(&bad), &server, &mut events, "db.example").await;
+    assert!(logged.contains("is revoked"), "{logged}");
+    // A pin vouches for the key by itself, without any list.
+    crate::meet::meet(&authority.tls(&good), &mut server, "db.example").await;
+}
+
+#[tokio::test]
+async fn of_several_lists_of_an_authority_the_latest_counts() {
+    let authority = Authority::new();
+    let (good, bad) = (authority.leaf("db.example"), authority.leaf("db.example"));
+    let old = authority.revocation_list(&[], between(-2, 5));
+    let new = authority.revocation_list(&[&bad], between(-1, 5));
+    let expired = authority.revocation_list(&[], between(-10, -5));
+    // Of the same second, with another number.
+    let first = authority.0.revocation_list(&RevocationConfig::default()).unwrap();
+    let second = RevocationConfig::after(&first)
+        .with_revoked(bad.certificate().serial(), RevocationReason::KeyCompromise)
+        .with_validity(Validity::Between { not_before: first.this_update(), not_after: first.next_update() });
+    let second = authority.0.revocation_list(&second).unwrap();
+    assert_eq!(first.this_update(), second.this_update());
+    let directory = tempfile::tempdir().unwrap();
+    let files = [
+        vec![first.pem() + &second.pem()],
+        vec![second.pem() + &first.pem()],
+        vec![format!("{old}{new}")],
+        vec![format!("{new}{old}")],
+        vec![expired.clone(), old, new.clone()],
+        vec![new, expired],
+    ];
+    for (round, texts) in files.iter().enumerate() {
+        let mut config = authority.config(&good);
+        for (at, text) in texts.iter().enumerate() {
+            let list = write_new(directory.path(), &format!("{round}-{at}.pem"), text);
+            config = config.with_revocation_lists(list);
+        }
+        let (mut server, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+        crate::meet::meet(&authority.tls(&good), &mut server, "db.example").await;
+        let (_told, logged) = part(&authority.tls(&bad), &server, &mut events, "db.example").await;
+        assert!(logged.contains("is revoked"), "{round}: {logged}");
+    }
 }
 
 #[tokio::test]
