@@ -132,8 +132,14 @@ impl AuthorityDirectory {
             Err(error) => return Err(Error::io("read", &path, error)),
             Ok(_) => {}
         }
-        let list = PemFile::read(&path)?.revocation_lists.into_iter().next();
-        let list = list.ok_or_else(|| Error::Malformed("it has no revocation list".into()).in_file(&path))?;
+        let mut lists = PemFile::read(&path)?.revocation_lists;
+        let list = match lists.len() {
+            1 => lists.remove(0),
+            count => {
+                let problem = format!("it has {count} revocation lists, not one");
+                return Err(Error::Malformed(problem).in_file(&path));
+            }
+        };
         list.is_issued_by(self.authority.certificate()).map_err(|error| error.in_file(&path))?;
         Ok(Some(list))
     }

@@ -93,3 +93,19 @@ fn a_list_whose_link_leads_nowhere_is_not_taken_for_none() {
     folder.run(&["renew", "--ca", "tls/ca", "tls/client.pem"]).failed_with(&missing);
     folder.run(&["revoke", "--ca", "tls/ca", "tls/server.pem"]).failed_with(&missing);
 }
+
+/// The other one would be lost with what it revokes.
+#[test]
+fn a_file_with_several_lists_is_not_replaced_by_one() {
+    let folder = Folder::new();
+    folder.run(&["mtls", "tls"]).well();
+    folder.run(&["crl", "--ca", "tls/ca"]).well();
+    let old = folder.text("tls/ca/crl.pem");
+    folder.run(&["revoke", "--ca", "tls/ca", "tls/client.pem"]).well();
+    let both = old + &folder.text("tls/ca/crl.pem");
+    fs::write(folder.join("tls/ca/crl.pem"), &both).unwrap();
+    let problem = ["tls/ca/crl.pem", "it has 2 revocation lists, not one"];
+    folder.run(&["revoke", "--ca", "tls/ca", "tls/server.pem"]).failed_with(&problem);
+    folder.run(&["renew", "--ca", "tls/ca", "tls/client.pem"]).failed_with(&problem);
+    assert_eq!(folder.text("tls/ca/crl.pem"), both);
+}
