@@ -89,4 +89,4 @@ impl LinePeer {
     }
 }
 
-const LONGEST: Duration = Duration::from_secs(20);
+const LONGEST: Duration = Duration::from_secs(60);

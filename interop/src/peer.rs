@@ -174,4 +174,4 @@ impl Peer {
 }
 
 /// More than the scripts' own deadline, so that they can say what they waited for.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
+const ANSWER_TIME: Duration = Duration::from_secs(60);

@@ -27,7 +27,9 @@ impl Python {
     /// When there is none and `INTEROP=required` is set.
     pub fn with_packages(folder: &str) -> Option<Python> {
         static MADE: OnceLock<Result<Python, String>> = OnceLock::new();
-        match MADE.get_or_init(|| environment(Path::new(folder))) {
+        let made = MADE.get_or_init(|| environment(Path::new(folder)));
+        SINCE.get_or_init(Instant::now);
+        match made {
             Ok(python) => Some(python.clone()),
             Err(why) => {
                 skip_unless_required(why);
@@ -54,6 +56,13 @@ impl Python {
     }
 }
 
+/// Since when this program has its environment, or knows that there is none.
+static SINCE: OnceLock<Instant> = OnceLock::new();
+
+pub(crate) fn environment_since() -> Option<tokio::time::Instant> {
+    SINCE.get().copied().map(tokio::time::Instant::from_std)
+}
+
 fn environment(folder: &Path) -> Result<Python, String> {
     let io = |what: &str, error: std::io::Error| format!("cannot {what} in {}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(|error| io("make a folder", error))?;
@@ -77,7 +86,7 @@ fn environment(folder: &Path) -> Result<Python, String> {
     run(Command::new("python3").args(["-m", "venv"]).arg(&venv), &log)?;
     let mut pip = Command::new(&python.interpreter);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:"]);
-    pip.args(["--retries", "1", "--timeout", "15", "--requirement"]).arg(REQUIREMENTS_PATH);
+    pip.args(["--retries", "4", "--timeout", "15", "--requirement"]).arg(REQUIREMENTS_PATH);
     run(&mut pip, &log)?;
     // Last: an environment without it is one that was not finished.
     fs::write(&stamp, REQUIREMENTS).map_err(|error| io("write", error))?;

@@ -104,9 +104,8 @@ pub async fn a_peer_that_falls_silent_is_given_up(harness: impl Harness) {
     };
     let Faulty { transports, faults, address } = faulty(&harness);
     let mut server = serve(&transports, &address, limits()).await;
+    // Nothing is sent before: on a busy machine so short a time may pass without a word before it arrives.
     let (mut near, mut far) = meet(&transports, &mut server, limits()).await;
-    near.send("the last that gets through").await.expect("send");
-    assert!(far.recv().await.expect("recv").is_some());
     faults.partition(true);
     let (near, far) = tokio::join!(near.recv(), far.recv());
     for received in [near, far] {

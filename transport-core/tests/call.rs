@@ -15,7 +15,7 @@ use transport_core::framing::LengthPrefixed;
 use transport_core::mem::MemTransport;
 use transport_core::{Connect, Connection, Listen, Message, Policy, Transports};
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 const CALL: u8 = 1;
 const REPLY: u8 = 2;
 const ERROR: u8 = 3;

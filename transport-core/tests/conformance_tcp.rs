@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use transport_conformance::{Expected, Harness};
 use transport_core::tcp::TcpTransport;
@@ -114,9 +114,16 @@ async fn what_the_kernel_has_when_the_server_drains_is_received() {
     let (mut client, mut served) = (client.unwrap(), served.unwrap());
     assert!(poll_once(served.recv()).is_none());
     client.send("on its way").await.unwrap();
+    // A busy kernel may take a while to pass it on. The thread sleeps, so that the runtime does not look.
+    let (_sender, mut receiver) = served.split();
+    let start = Instant::now();
+    while !receiver.has_arrived() {
+        assert!(start.elapsed() < Duration::from_secs(30), "it never arrives");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let handle = server.handle();
     assert!(poll_once(handle.shutdown(Duration::from_secs(10))).is_none());
-    let message = served.recv().await.unwrap().expect("it had arrived");
+    let message = receiver.recv().await.unwrap().expect("it had arrived");
     assert_eq!(message.to_text(), Some("on its way"));
 }
 

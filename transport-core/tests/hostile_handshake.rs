@@ -90,25 +90,26 @@ async fn an_unknown_user_and_a_wrong_password_get_the_same_answer() {
 }
 
 /// The verdict over a known and an unknown user takes the same work: a median over many, far from a factor of two
-/// that a lookup without a digest would make.
+/// that a lookup without a digest would make. They are asked in turns, so that a machine that becomes slower in the middle
+/// makes both slower.
 #[test]
 fn an_unknown_user_takes_the_same_time_class_as_a_wrong_password() {
     let passwords = (0..1000).fold(Passwords::new(), |p, i| p.with_user(format!("user{i}"), "secret"));
-    let median = |user: &str| {
-        let mut times: Vec<u128> = (0..2001)
-            .map(|_| {
-                let start = Instant::now();
-                for _ in 0..20 {
-                    let verdict = passwords.verify(user, &[b'x'; 255]);
-                    assert!(matches!(verdict, Verdict::Now(false)));
-                }
-                start.elapsed().as_nanos()
-            })
-            .collect();
+    let time = |user: &str| {
+        let start = Instant::now();
+        for _ in 0..20 {
+            let verdict = passwords.verify(user, &[b'x'; 255]);
+            assert!(matches!(verdict, Verdict::Now(false)));
+        }
+        start.elapsed().as_nanos()
+    };
+    let times: Vec<[u128; 2]> = (0..2001).map(|_| ["user500", "nobody5"].map(time)).collect();
+    let median = |which: usize| {
+        let mut times: Vec<u128> = times.iter().map(|both| both[which]).collect();
         times.sort_unstable();
         times[times.len() / 2]
     };
-    let (known, unknown) = (median("user500"), median("nobody5"));
+    let (known, unknown) = (median(0), median(1));
     assert!(known < unknown * 2 && unknown < known * 2, "known {known} ns, unknown {unknown} ns");
 }
 
@@ -124,11 +125,12 @@ async fn a_store_that_takes_its_time_is_waited_for_within_the_deadline() {
             }))
         }
     }
-    let limits = Limits::default().with_handshake_time(Duration::from_millis(500));
     for (time, user) in [(1, "admin"), (1, "other"), (1, "broken"), (60_000, "admin")] {
         let plain = PlainServer::new(Slow(Duration::from_millis(time)));
-        let mut server =
-            listen().mechanism(plain).danger_plaintext().limits(limits.clone()).start().await.unwrap();
+        // Short only where it is to pass.
+        let within = if time == 1 { NET } else { Duration::from_millis(500) };
+        let limits = Limits::default().with_handshake_time(within);
+        let mut server = listen().mechanism(plain).danger_plaintext().limits(limits).start().await.unwrap();
         let mut events = server.events();
         let mut peer = silent_peer(&server).await;
         let initiate = command("INITIATE", b"");

@@ -52,7 +52,7 @@ async fn what_a_permit_queued_goes_out_while_this_side_receives() {
     assert_eq!(received.unwrap().unwrap().to_text(), Some("ping"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_sender_has_to_wait_for_a_permit_while_the_peer_takes_nothing() {
     let (client, mut server) = pair(Limits::default().with_queued_out(10_000)).await;
     let (sender, _receiver) = client.split();

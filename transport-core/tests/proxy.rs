@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{NET, address, listen};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use transport_core::tcp::{ProxyError, TcpTransport};
 use transport_core::{
     ClientEnd, Connect, ConnectError, GaveUp, HandshakeError, Limits, Policy, Source, TransportError,
@@ -113,6 +113,14 @@ async fn scripted(answer: Vec<u8>, close: bool) -> SocketAddr {
     local
 }
 
+/// A port at which nobody listens, and nobody will for as long as the socket has it.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let local = socket.local_addr().unwrap();
+    (socket, local)
+}
+
 fn connect(proxy: &str, target: &str) -> Connect {
     let transports = Transports::new().with(TcpTransport::new().with_proxy(proxy.parse().unwrap()));
     Connect::new(&transports, target).server(Policy::danger_anyone())
@@ -205,10 +213,10 @@ async fn a_proxy_that_refuses_closes_or_speaks_something_else_is_told_apart() {
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_named_without_its_password() {
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let connect = connect(&format!("socks5://user:secret@{free}"), "tcp://server.test.invalid:5555");
+    let (_nobody, place) = nobody();
+    let connect = connect(&format!("socks5://user:secret@{place}"), "tcp://server.test.invalid:5555");
     let error = connect.await.unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot connect to the proxy socks5://{free}"));
+    assert_eq!(error.to_string(), format!("cannot connect to the proxy socks5://{place}"));
     assert!(!format!("{error:?}").contains("secret"));
 }
 
@@ -234,11 +242,11 @@ async fn a_name_with_several_addresses_is_reached_at_the_one_that_answers_and_el
     };
     tokio::time::timeout(NET, connect(port)).await.unwrap().unwrap();
     drop(server);
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let Err(ConnectError::Transport(error)) = tokio::time::timeout(NET, connect(free.port())).await.unwrap()
+    let (_nobody, place) = nobody();
+    let Err(ConnectError::Transport(error)) = tokio::time::timeout(NET, connect(place.port())).await.unwrap()
     else {
         panic!("nobody listens there");
     };
     let words = format!("{error}: {}", std::error::Error::source(&error).unwrap());
-    assert!(words.contains(&free.to_string()), "{words}");
+    assert!(words.contains(&place.to_string()), "{words}");
 }

@@ -6,9 +6,8 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use common::{GREETING, connect_raw, connected, ready, send_raw};
+use common::{GREETING, NET, connect_raw, connected, ready, send_raw};
 use rustix::io::FdFlags;
 use tokio::io::AsyncWriteExt as _;
 use transport_core::{
@@ -44,7 +43,7 @@ impl Pipe {
         let Pipe { mut reader, writer } = self;
         drop(writer);
         let end = tokio::task::spawn_blocking(move || reader.read(&mut [0; 8]));
-        let end = tokio::time::timeout(Duration::from_secs(10), end).await;
+        let end = tokio::time::timeout(NET, end).await;
         let end = end.expect("somebody still has it").expect("the reading thread");
         assert_eq!(end.expect("read"), 0);
     }

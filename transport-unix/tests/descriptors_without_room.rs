@@ -4,7 +4,7 @@ mod common;
 
 use std::os::fd::AsFd as _;
 
-use common::connected;
+use common::{NET, connected};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transport_core::RecvError;
 
@@ -30,6 +30,6 @@ async fn descriptors_that_find_no_room_are_an_error_and_closed() {
     // Those that had come are closed: nobody has the writing end any more.
     let mut read = std::io::PipeReader::from(std::os::fd::OwnedFd::from(reader));
     let read = tokio::task::spawn_blocking(move || std::io::Read::read(&mut read, &mut [0; 8]));
-    let end = tokio::time::timeout(std::time::Duration::from_secs(10), read).await;
+    let end = tokio::time::timeout(NET, read).await;
     assert_eq!(end.expect("somebody has it").unwrap().unwrap(), 0);
 }

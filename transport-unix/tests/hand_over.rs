@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{Process, bounded};
+use common::{NET, Process, bounded};
 use transport_core::mem::MemTransport;
 use transport_core::tcp::TcpTransport;
 use transport_core::{Connect, Connection, Listen, Policy, Server, ServerHandle, Transports};
@@ -93,7 +93,7 @@ async fn a_generation() {
     }
     let end = async |handle: ServerHandle| {
         handle.retire().await;
-        handle.shutdown(Duration::from_secs(10)).await.cut
+        handle.shutdown(NET).await.cut
     };
     assert_eq!(tokio::join!(end(unix_handle), end(tcp_handle)), (0, 0));
     for serving in serving {

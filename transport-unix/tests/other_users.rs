@@ -178,6 +178,6 @@ fn address_if_root(test: &str) -> Option<String> {
 }
 
 async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    let net = tokio::time::timeout(Duration::from_secs(20), future);
+    let net = tokio::time::timeout(Duration::from_secs(60), future);
     net.await.expect("it hangs")
 }

@@ -6,6 +6,8 @@ use std::fs;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use common::{Process, bounded, connected};
 use transport_core::{Connect, Identity, Listen, Policy, Server, Transports};
@@ -123,8 +125,12 @@ async fn a_peer() {
     println!("outcome: gone");
 }
 
+/// An abstract name of this run: others may be under way, one of them within a namespace where it has the same pid.
 fn address(test: &str) -> String {
-    format!("unix:@transport-unix-process-{test}")
+    static RUN: OnceLock<u128> = OnceLock::new();
+    let since = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let run = RUN.get_or_init(|| since().expect("it is later than 1970").as_nanos());
+    format!("unix:@transport-unix-process-{test}-{}-{run}", std::process::id())
 }
 
 async fn serve(test: &str) -> Server {

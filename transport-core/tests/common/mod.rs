@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use transport_core::tcp::TcpTransport;
 use transport_core::{
-    Connection, HandshakeError, Listen, Policy, Server, ServerEvent, ServerEvents, Transports,
+    Connection, HandshakeError, Limits, Listen, Policy, Server, ServerEvent, ServerEvents, Transports,
 };
 
 /// Nothing here takes this long unless it hangs.
@@ -54,7 +54,12 @@ pub(crate) fn hello(user: &str, password: &str) -> Vec<u8> {
 /// Settings for a server at a loopback port.
 pub(crate) fn listen() -> Listen {
     let transports = Transports::new().with(TcpTransport::new());
-    Listen::new(&transports, "tcp://127.0.0.1:0").policy(Policy::danger_anyone())
+    Listen::new(&transports, "tcp://127.0.0.1:0").policy(Policy::danger_anyone()).limits(patient())
+}
+
+/// Limits with which no peer is too slow, however busy the machine is.
+pub(crate) fn patient() -> Limits {
+    Limits::default().with_handshake_time(4 * NET)
 }
 
 /// Where a server is.

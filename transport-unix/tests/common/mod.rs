@@ -58,8 +58,11 @@ pub async fn connected(test: &str, near: usize, far: usize) -> (Connection, Conn
     (client.expect("the test is set up"), accepted.expect("the test is set up"))
 }
 
+/// Nothing here takes this long, even on a busy machine, unless it hangs.
+pub const NET: Duration = Duration::from_secs(60);
+
 pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
-    let net = tokio::time::timeout(Duration::from_secs(20), future);
+    let net = tokio::time::timeout(NET, future);
     net.await.expect("it hangs")
 }
 
@@ -102,7 +105,7 @@ impl Process {
 
     /// Waits for the next line with an outcome, and returns what follows there.
     pub fn says(&mut self, outcome: &str) -> String {
-        let said = self.outcomes.recv_timeout(Duration::from_secs(30)).expect("an outcome");
+        let said = self.outcomes.recv_timeout(NET).expect("an outcome");
         said.strip_prefix(outcome).unwrap_or_else(|| panic!("{said:?} instead of {outcome:?}")).to_owned()
     }
 }
