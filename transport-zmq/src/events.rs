@@ -53,10 +53,11 @@ pub enum SocketEvent {
     },
     /// Messages that were queued for a peer or waited for an endpoint go to nobody: the peer has gone and its place is not
     /// connected to by this socket, the endpoint was disconnected from or its error does not mend itself, or the socket was
-    /// closed and has lingered long enough.
+    /// closed and has lingered long enough. Also the message that a sink had taken before there was room for it, and that was
+    /// not flushed.
     Unsent {
-        /// Where they were to go.
-        endpoint: Address,
+        /// Where they were to go, if that was chosen.
+        endpoint: Option<Address>,
         /// How many there were.
         messages: usize,
     },

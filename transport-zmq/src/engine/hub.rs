@@ -120,7 +120,7 @@ impl Hub {
             SocketEvent::AcceptFailed { address, error, .. } => {
                 tracing::warn!(%address, %error, "cannot accept")
             }
-            SocketEvent::Unsent { endpoint, messages } => tracing::info!(%endpoint, messages, "not sent"),
+            SocketEvent::Unsent { endpoint, messages } => tracing::info!(?endpoint, messages, "not sent"),
             other => tracing::debug!(event = ?other, "socket"),
         }
         self.events.tell(event);
@@ -180,12 +180,12 @@ impl Hub {
             false
         });
         self.changed();
-        self.tell_unsent(endpoint, unsent);
+        self.tell_unsent(Some(endpoint), unsent);
     }
 
-    pub(super) fn tell_unsent(&self, endpoint: &Address, messages: usize) {
+    pub(super) fn tell_unsent(&self, endpoint: Option<&Address>, messages: usize) {
         if messages > 0 {
-            self.tell(SocketEvent::Unsent { endpoint: endpoint.clone(), messages });
+            self.tell(SocketEvent::Unsent { endpoint: endpoint.cloned(), messages });
         }
     }
 

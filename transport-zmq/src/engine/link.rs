@@ -94,7 +94,7 @@ async fn close_pipe(hub: &Hub, peer: &Peer, left_over: VecDeque<Message>) {
         hub.put_pipe(Pipe::Waiting(Arc::new(queue)));
     } else {
         hub.pipes.remove(peer);
-        hub.tell_unsent(peer.endpoint(), unsent.len() + left_over.len());
+        hub.tell_unsent(Some(peer.endpoint()), unsent.len() + left_over.len());
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct Room {
 }
 
 /// The state of a socket that is a sink: a message that it has taken and that waits for room.
-#[derive(Default)]
 pub(crate) struct Slot {
+    hub: Arc<Hub>,
     message: Option<Message>,
     room: Room,
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
@@ -50,6 +50,10 @@ impl Room {
 }
 
 impl Slot {
+    pub(crate) fn new(hub: Arc<Hub>) -> Slot {
+        Slot { hub, message: None, room: Room::default(), closing: None }
+    }
+
     /// Takes a message that finds no room by `send`.
     pub(crate) fn put(
         &mut self,
@@ -66,12 +70,11 @@ impl Slot {
     /// Ready when nothing waits any more. A message that cannot be sent to anyone is dropped with the error.
     pub(crate) fn poll_empty(
         &mut self,
-        group: &SenderGroup,
         cx: &mut Context<'_>,
         mut send: impl FnMut(MessageRef<'_>) -> Result<bool, SendError>,
     ) -> Poll<Result<(), SendError>> {
         let Some(message) = &self.message else { return Poll::Ready(Ok(())) };
-        let sent = ready!(self.room.poll(group, cx, || match send(message.into()) {
+        let sent = ready!(self.room.poll(&self.hub.group, cx, || match send(message.into()) {
             Ok(false) => None,
             Ok(true) => Some(Ok(())),
             Err(error) => Some(Err(error)),
@@ -81,11 +84,20 @@ impl Slot {
     }
 
     /// Closes the socket, as its `close` does.
-    pub(crate) fn poll_closed(&mut self, hub: &Arc<Hub>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let close = || {
-            let hub = Arc::clone(hub);
+            let hub = Arc::clone(&self.hub);
             Box::pin(async move { hub.close().await }) as _
         };
-        self.closing.get_or_insert_with(close).as_mut().poll(cx)
+        ready!(self.closing.get_or_insert_with(close).as_mut().poll(cx));
+        // Whoever asks again closes what is closed.
+        self.closing = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.hub.tell_unsent(None, usize::from(self.message.is_some()));
     }
 }

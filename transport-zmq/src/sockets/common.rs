@@ -268,7 +268,7 @@ macro_rules! sending {
     };
 }
 
-/// A sink of messages, for a socket with the fields `hub` and `slot`: `$turn` is ready when the socket may go on, `$send`
+/// A sink of messages, for a socket with a field `slot`: `$turn` is ready when the socket may go on, `$send`
 /// tries to send, and `$end` ends the socket.
 macro_rules! sinking {
     (
@@ -302,7 +302,7 @@ macro_rules! sinking {
                 cx: &mut std::task::Context<'_>,
             ) -> std::task::Poll<Result<(), Self::Error>> {
                 let $this = self.get_mut();
-                $this.slot.poll_empty(&$this.hub.group, cx, |$message| $send)
+                $this.slot.poll_empty(cx, |$message| $send)
             }
 
             fn poll_close(

@@ -14,7 +14,7 @@ use crate::engine::{Incoming, Outgoing, Owner, Slot};
 /// The socket closes when both halves are dropped.
 pub struct DuplexSender {
     outgoing: Outgoing,
-    hub: Arc<Owner>,
+    _owner: Arc<Owner>,
     slot: Slot,
 }
 
@@ -30,7 +30,7 @@ pub struct DuplexReceiver {
 
 impl DuplexSender {
     pub(super) fn new(outgoing: Outgoing, owner: Arc<Owner>) -> DuplexSender {
-        DuplexSender { outgoing, hub: owner, slot: Slot::default() }
+        DuplexSender { outgoing, slot: Slot::new(Arc::clone(&**owner)), _owner: owner }
     }
 }
 

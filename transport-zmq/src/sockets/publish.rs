@@ -69,7 +69,7 @@ impl PubSocket {
         let subscribers = Arc::new(Subscribers::new(Shown::Nothing));
         let hub = Hub::new(transports, config, SocketType::Pub, Arc::clone(&subscribers) as _);
         let publisher = Publisher::new(Arc::clone(&hub), Arc::clone(&subscribers));
-        PubSocket { publisher, hub: Owner::new(hub), subscribers, slot: Slot::default() }
+        PubSocket { publisher, slot: Slot::new(Arc::clone(&hub)), hub: Owner::new(hub), subscribers }
     }
 }
 
@@ -282,7 +282,7 @@ sinking!(
     PubSocket:
     turn: |this, cx| this.publisher.poll_turn(cx),
     send: |this, message| this.publisher.try_send(message),
-    end: |this, cx| this.slot.poll_closed(&this.hub, cx),
+    end: |this, cx| this.slot.poll_closed(cx),
 );
 publishing!(XPubSocket);
 receiving!(XPubSocket);

@@ -46,7 +46,8 @@ impl PushSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> PushSocket {
         let hub = Hub::new(transports, config, SocketType::Push, Arc::new(SendOnly));
-        PushSocket { outgoing: Outgoing::new(Arc::clone(&hub)), hub: Owner::new(hub), slot: Slot::default() }
+        let (outgoing, slot) = (Outgoing::new(Arc::clone(&hub)), Slot::new(Arc::clone(&hub)));
+        PushSocket { hub: Owner::new(hub), outgoing, slot }
     }
 }
 
@@ -55,7 +56,7 @@ sinking!(
     PushSocket:
     turn: |_this, _cx| Poll::Ready(()),
     send: |this, message| Ok(this.outgoing.try_send(message)?.is_some()),
-    end: |this, cx| this.slot.poll_closed(&this.hub, cx),
+    end: |this, cx| this.slot.poll_closed(cx),
 );
 common!(PushSocket);
 proxying!(PushSocket: |socket| Inlet::None, Outlet::InTurns(socket.outgoing));
