@@ -6,8 +6,9 @@ use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use common::{GREETING, NET, connect_raw, connected, ready, send_raw};
+use common::{GREETING, NET, bounded, connect_raw, connected, ready, send_raw};
 use rustix::io::FdFlags;
 use tokio::io::AsyncWriteExt as _;
 use transport_core::{
@@ -332,6 +333,37 @@ async fn a_send_with_descriptors_that_is_dropped_sends_all_or_nothing() {
             assert_eq!((message.to_text(), none.len()), (Some("after it"), 0));
             last.await.unwrap();
         }
+    }
+}
+
+#[test]
+fn a_send_with_descriptors_that_is_dropped_on_a_thread_without_a_runtime_goes_on_before_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for flush_first in [false, true] {
+        let (near, mut far) = runtime.block_on(connected(&format!("no-runtime-{flush_first}"), 1, 1));
+        let (sender, _receiver) = near.split();
+        let begun = Pipe::new();
+        let (large, fds) = (vec![1; 1 << 20], [begun.writer.as_fd()]);
+        let mut sending = Box::pin(sender.send_with_descriptors(&large[..], &fds));
+        runtime.block_on(async { assert!(poll_once(&mut sending).is_none(), "so much does not fit") });
+        drop(sending);
+        runtime.block_on(bounded(async {
+            let mut receiving = Box::pin(far.recv_with_descriptors());
+            assert!(poll_once(&mut receiving).is_none(), "most of it was not written");
+            // The socket has room again, and the runtime sees that when it has nothing to do.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            let sending = async {
+                if flush_first {
+                    sender.flush().await?;
+                }
+                sender.send("after it").await
+            };
+            let (sent, received) = tokio::join!(sending, receiving);
+            sent.unwrap();
+            let (message, descriptors) = received.unwrap().unwrap();
+            assert_eq!((message.byte_count(), descriptors.len()), (1 << 20, 1));
+            assert_eq!(far.recv().await.unwrap().unwrap().to_text(), Some("after it"));
+        }));
     }
 }
 

@@ -37,6 +37,13 @@ pub(super) struct Writing {
     pub(super) starts: Vec<u64>,
 }
 
+impl Out {
+    /// Whether the kernel has taken everything that was to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.writing.buffer.is_empty() && self.writer.is_flushed()
+    }
+}
+
 /// Stops the flusher in the middle of a write.
 #[derive(Default)]
 pub(super) struct Stop {
@@ -83,12 +90,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let Some(out) = self.out.take() else { return };
         let mut queue = self.shared.lock();
-        let left_over = !out.writing.buffer.is_empty() || !queue.outbound.buffer.is_empty();
         queue.out = Some(out);
-        // Without a runtime nobody writes any more.
-        if left_over && self.shared.runtime().is_some() {
-            self.shared.start_flusher(&mut queue);
-        }
+        self.shared.write_what_is_left(&mut queue);
         drop(queue);
         self.shared.group.wake();
     }

@@ -55,10 +55,7 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
         group,
         stop: Stop::default(),
     });
-    let left_over = !shared.lock().outbound.buffer.is_empty();
-    if left_over {
-        shared.start_flusher(&mut shared.lock());
-    }
+    shared.write_what_is_left(&mut shared.lock());
     (Sender { shared: Arc::clone(&shared) }, Receiver { inbound, end: ReadEnd { read, life, shared } })
 }
 
@@ -106,6 +103,13 @@ impl Shared {
         }
     }
 
+    /// Has a flusher write what somebody has left behind. Without a runtime the next one does who has one.
+    pub(super) fn write_what_is_left(self: &Arc<Self>, queue: &mut Queue) {
+        if queue.out.is_some() && !queue.is_written() && self.runtime().is_some() {
+            self.start_flusher(queue);
+        }
+    }
+
     /// Stops writing for good: ready with what was not sent, or `None` as long as the flusher has not stopped.
     pub(super) fn stop(&self, queue: &mut Queue) -> Option<Vec<Message>> {
         queue.end(closed());
@@ -145,9 +149,12 @@ impl Shared {
 
     /// Writes what can be written now; true when that was everything.
     fn try_write(self: &Arc<Self>, queue: &mut Queue) -> bool {
-        let Some(Out { io, writer, life, .. }) = &mut queue.out else {
+        let Some(Out { io, writer, life, writing }) = &mut queue.out else {
             return false;
         };
+        if !writing.buffer.is_empty() {
+            return false; // the rest of another message comes first
+        }
         queue.outbound.report(life);
         let mut cx = Context::from_waker(Waker::noop());
         match writer.poll_flush(&mut queue.outbound.buffer, io, life, &mut cx) {

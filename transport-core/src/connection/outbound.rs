@@ -179,6 +179,7 @@ impl Writer {
         let used = buffer.fill_slices(usize::MAX, &mut slices);
         let written = write(&slices[..used], cx);
         let written = ready!(self.guard(written, life, cx))?;
+        self.unflushed = true;
         Poll::Ready(advance(buffer, written, life))
     }
 

@@ -151,7 +151,7 @@ impl Queue {
     }
 
     pub(super) fn is_written(&self) -> bool {
-        self.out.is_some() && self.outbound.buffer.is_empty()
+        self.out.as_ref().is_some_and(Out::is_written) && self.outbound.buffer.is_empty()
     }
 
     /// Whether there is more memory than an idle connection keeps.

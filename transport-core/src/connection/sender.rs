@@ -56,6 +56,7 @@ impl Sender {
                 if !queue.is_full() {
                     return self.shared.send(&mut queue, message);
                 }
+                self.shared.write_what_is_left(&mut queue);
                 self.shared.group.progress()
             };
             progress.await;
@@ -88,7 +89,6 @@ impl Sender {
     ///
     /// Cancel-safe.
     pub async fn flush(&self) -> Result<(), SendError> {
-        // Whatever is queued has a flusher, or was written already: see `Shared::send`.
         self.wait_until(|queue| queue.is_written()).await
     }
 
@@ -207,6 +207,8 @@ impl Sender {
                 if ready(&mut queue) {
                     return Ok(());
                 }
+                // Whatever is queued has a flusher, unless it was left behind where there was no runtime.
+                self.shared.write_what_is_left(&mut queue);
                 // Created under the lock, so that no progress falls in between.
                 self.shared.group.progress()
             };

@@ -1,9 +1,9 @@
 //! Small messages are gathered before they are encrypted and written.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -158,4 +158,39 @@ async fn small_messages_are_gathered_to_64_kib_of_whole_records_and_the_rest_goe
     sizes.lock().unwrap().clear();
     near.send(&message).await.unwrap();
     assert_eq!(*sizes.lock().unwrap(), [102 + 22]);
+}
+
+#[tokio::test]
+async fn what_was_encrypted_and_not_written_when_a_send_was_dropped_is_written_by_the_halves() {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example")).over("tls+counted", Counted::default());
+    let address = "tls+counted://here?name=db.example";
+    let listen = Listen::new(&Transports::new(), address).transport(tls.clone());
+    let mut server = listen.policy(Policy::certified()).start().await.unwrap();
+    let connect = Connect::new(&Transports::new(), address).transport(tls).server(Policy::certified());
+    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
+    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+
+    // Until the stream below is full: the last one is encrypted and waits.
+    let message = "m".repeat(10_000);
+    let mut sent = 1;
+    while poll_once(near.send(&message)).is_some() {
+        sent += 1;
+    }
+    let (sender, _receiver) = near.split();
+    assert!(poll_once(sender.flush()).is_none(), "it has not left yet");
+    let receiving = async {
+        for _ in 0..sent {
+            assert_eq!(far.recv().await.unwrap().unwrap().to_text(), Some(&*message));
+        }
+    };
+    let (flushed, ()) = bounded(async { tokio::join!(sender.flush(), receiving) }).await;
+    flushed.unwrap();
+}
+
+fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }
