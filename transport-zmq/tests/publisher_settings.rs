@@ -7,11 +7,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::raw::{joined, message};
-use common::{Places, config, connected, within};
+use common::{Places, config, connected, event, within};
 use futures_util::SinkExt as _;
 use tokio::io::AsyncWriteExt as _;
 use transport_core::Message;
-use transport_zmq::{HighWaterMark, PubSocket, SubSocket, XPubSocket, XSubSocket};
+use transport_zmq::{
+    Disconnected, HighWaterMark, PubSocket, Rejection, SocketEvent, SubSocket, XPubSocket, XSubSocket,
+};
 
 async fn until(mut there: impl FnMut() -> bool) {
     within(async {
@@ -158,10 +160,53 @@ async fn the_application_decides_which_subscription_counts() {
     }
     assert!(publisher.unsubscribe(&peer, "public") && !publisher.unsubscribe(&peer, "public"));
     assert_eq!(publisher.subscribers(), 0);
+    // What it asked for ends with it, whatever it was subscribed to.
     publisher.subscribe(&peer, "other");
+    subscriber.subscribe("taken back");
+    subscriber.unsubscribe("taken back");
+    subscriber.subscribe("ignored");
+    for request in [&b"\x01taken back"[..], b"\x00taken back", b"\x01ignored"] {
+        assert_eq!(within(publisher.recv()).await[0], request);
+    }
     subscriber.close().await;
-    assert_eq!(within(publisher.recv()).await[0], b"\x00other"[..]);
+    let mut ends = [within(publisher.recv()).await, within(publisher.recv()).await];
+    ends.sort_by(|a, b| a[0].cmp(&b[0]));
+    assert_eq!((&ends[0][0][..], &ends[1][0][..]), (&b"\x00"[..], &b"\x00ignored"[..]));
+    assert!(publisher.try_recv().is_none() && publisher.subscribers() == 0);
     assert!(!publisher.subscribe(&peer, "too late"));
+}
+
+#[tokio::test]
+async fn requests_that_the_application_decides_on_are_capped_as_subscriptions_are() {
+    let places = Places::new();
+    let mut publisher = XPubSocket::new(&places.transports, config()).manual();
+    let mut events = publisher.events();
+    let address = publisher.bind("tcp://127.0.0.1:0").await.unwrap();
+    let many = (0..10_001u32).map(|number| number.to_be_bytes().to_vec()).collect::<Vec<_>>();
+    let large = (0..40u8).map(|number| vec![number; 30_000]).collect();
+    for topics in [many, large] {
+        let mut peer = joined(&address, "SUB", b"").await;
+        let flood: Vec<u8> =
+            topics.iter().flat_map(|topic| message(&[&[&[1], &topic[..]].concat()])).collect();
+        let flooding = async {
+            let _reset = peer.write_all(&flood).await;
+        };
+        let turned_out = event(&mut events, |event| match event {
+            SocketEvent::Disconnected { reason, .. } => Some(reason),
+            _ => None,
+        });
+        let receiving = async {
+            loop {
+                publisher.recv().await;
+            }
+        };
+        tokio::select! {
+            ((), reason) = async { tokio::join!(flooding, turned_out) } => {
+                assert!(matches!(reason, Disconnected::Rejected(Rejection::TooManySubscriptions)), "{reason}");
+            }
+            () = receiving => {}
+        }
+    }
 }
 
 #[tokio::test]

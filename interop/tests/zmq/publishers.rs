@@ -188,6 +188,9 @@ async fn our_application_decides_what_their_subscriber_hears(wire: Wire) {
         for text in ["public, the last value", "public, a new one"] {
             assert_eq!(listens.recv("it").await, [text]);
         }
+        // What it asked for ends with it, and not what it was subscribed to.
+        listens.close("it").await;
+        assert_eq!(publisher.recv().await[0], b"\x00"[..]);
     }
 }
 
@@ -209,5 +212,7 @@ async fn their_application_decides_what_our_subscriber_hears(wire: Wire) {
             publishes.send("it", &[text]).await;
         }
         assert_eq!(listens.recv("it").await, ["public"]);
+        listens.close("it").await;
+        assert_eq!(publishes.recv("it").await, ["\0"]);
     }
 }

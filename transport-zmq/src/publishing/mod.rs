@@ -2,6 +2,7 @@
 
 mod publisher;
 mod subscribers;
+mod topic_set;
 
 pub(crate) use publisher::Publisher;
 pub(crate) use subscribers::{Shown, Subscribers};

@@ -1,12 +1,12 @@
 //! Who has subscribed to what.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 use transport_core::{Batch, Message, MessageRef};
 
+use super::topic_set::TopicSet;
 use crate::engine::Pattern;
 use crate::events::Rejection;
 use crate::logic::subscriptions::{self, CANCEL, SUBSCRIBE, Subscriptions};
@@ -37,8 +37,9 @@ pub(super) struct State {
 
 pub(super) struct Subscriber {
     pub(super) peer: Peer,
-    pub(super) topics: HashSet<Bytes>,
-    bytes: usize,
+    pub(super) topics: TopicSet,
+    /// What it asks for where the application decides.
+    requests: TopicSet,
     round: u64,
 }
 
@@ -59,10 +60,6 @@ pub(crate) enum Shown {
     /// Every one, and every end of one.
     EveryOneAndEnd,
 }
-
-/// Subscriptions of one peer; libzmq has no limit.
-const MOST_TOPICS: usize = 10_000;
-const MOST_TOPIC_BYTES: usize = 1 << 20;
 
 impl Subscribers {
     pub(crate) fn new(shown: Shown) -> Subscribers {
@@ -164,7 +161,15 @@ impl State {
     /// Follows what a peer has sent, if it is a subscription or the end of one; true when the application shall see it.
     fn follow(&mut self, peer: &Peer, message: &[u8]) -> Result<bool, Rejection> {
         match message.split_first() {
-            Some((&(SUBSCRIBE | CANCEL), _)) if self.manual => Ok(true),
+            Some((&kind @ (SUBSCRIBE | CANCEL), topic)) if self.manual => {
+                if let Some((_, subscriber)) = self.subscriber(peer) {
+                    match kind {
+                        SUBSCRIBE => drop(subscriber.requests.insert(topic)?),
+                        _ => drop(subscriber.requests.remove(topic)),
+                    }
+                }
+                Ok(true)
+            }
             Some((&SUBSCRIBE, topic)) => {
                 let first = self.subscribe(peer, topic)?;
                 Ok(first == Some(true) || matches!(self.shown, Shown::EveryOne | Shown::EveryOneAndEnd))
@@ -182,26 +187,14 @@ impl State {
     /// True when nobody had subscribed to the topic, false when somebody had, and `None` when the peer has gone.
     fn subscribe(&mut self, peer: &Peer, topic: &[u8]) -> Result<Option<bool>, Rejection> {
         let Some((place, subscriber)) = self.subscriber(peer) else { return Ok(None) };
-        if subscriber.topics.contains(topic) {
-            return Ok(Some(false));
-        }
-        if subscriber.topics.len() >= MOST_TOPICS || subscriber.bytes + topic.len() > MOST_TOPIC_BYTES {
-            return Err(Rejection::TooManySubscriptions);
-        }
-        subscriber.bytes += topic.len();
-        // A copy: it must not keep the buffer alive that it came in.
-        subscriber.topics.insert(Bytes::copy_from_slice(topic));
-        Ok(Some(self.topics.insert(topic, place)))
+        let is_new = subscriber.topics.insert(topic)?;
+        Ok(Some(is_new && self.topics.insert(topic, place)))
     }
 
     /// True when nobody is left who has subscribed to the topic, and `None` when the peer had not.
     fn cancel(&mut self, peer: &Peer, topic: &[u8]) -> Option<bool> {
         let (place, subscriber) = self.subscriber(peer)?;
-        if !subscriber.topics.remove(topic) {
-            return None;
-        }
-        subscriber.bytes -= topic.len();
-        Some(self.topics.remove(topic, place))
+        subscriber.topics.remove(topic).then(|| self.topics.remove(topic, place))
     }
 
     fn subscriber(&mut self, peer: &Peer) -> Option<(usize, &mut Subscriber)> {
@@ -213,7 +206,8 @@ impl State {
 impl Pattern for Subscribers {
     fn admit(&self, peer: &Peer) -> Result<(), Rejection> {
         let state = &mut *self.lock();
-        let subscriber = Subscriber { peer: peer.clone(), topics: HashSet::new(), bytes: 0, round: 0 };
+        let (topics, requests) = Default::default();
+        let subscriber = Subscriber { peer: peer.clone(), topics, requests, round: 0 };
         let place = state.free.pop().unwrap_or(state.peers.len());
         if place == state.peers.len() {
             state.peers.push(Some(subscriber));
@@ -249,18 +243,23 @@ impl Pattern for Subscribers {
         rejection.map_or(Ok(()), Err)
     }
 
-    /// The application is told as if the peer had taken its subscriptions back: a proxy passes that on.
+    /// The application is told as if the peer had taken back what it has subscribed to, or has asked for where the application
+    /// decides: a proxy passes that on.
     fn left(&self, peer: &Peer) -> Batch {
         let state = &mut *self.lock();
         let Some(place) = state.places.remove(peer) else { return Batch::new() };
         let Some(subscriber) = state.peers[place].take() else { return Batch::new() };
         state.free.push(place);
         let mut taken_back = Batch::new();
-        for topic in &subscriber.topics {
+        for topic in subscriber.topics.iter() {
             let last = state.topics.remove(topic, place);
-            if state.shown == Shown::EveryOneAndEnd || last && state.shown != Shown::Nothing {
+            let show = state.shown == Shown::EveryOneAndEnd || last && state.shown != Shown::Nothing;
+            if show && !state.manual {
                 taken_back.push(subscriptions::message(CANCEL, topic));
             }
+        }
+        for topic in subscriber.requests.iter() {
+            taken_back.push(subscriptions::message(CANCEL, topic));
         }
         taken_back
     }

@@ -98,7 +98,8 @@ impl XPubSocket {
     }
 
     /// Leaves it to the application what a peer that asks for a topic is subscribed to: it receives each request, and
-    /// answers it by [`subscribe`](XPubSocket::subscribe), or not at all.
+    /// answers it by [`subscribe`](XPubSocket::subscribe), or not at all. When a peer goes, it receives the end of what the
+    /// peer has asked for, whatever that was answered with, as with `ZMQ_XPUB_MANUAL`.
     ///
     /// # Examples
     ///
