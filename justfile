@@ -26,6 +26,7 @@ test:
     cargo test --workspace
     cargo test -p transport --no-default-features
     cargo test -p transport --all-features --test http --test zmq
+    cargo test -p transport --all-features --doc
     cargo test -p transport-tls --all-features
 
 # The tour: the README's other command

@@ -65,3 +65,8 @@ pub use request::Request;
 pub use revocation::{RevocationConfig, RevocationList, RevocationReason, Revoked};
 pub use serial::SerialNumber;
 pub use validity::{Validity, display_day, display_days, display_minute};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -125,3 +125,8 @@ macro_rules! tests {
         }
     };
 }
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

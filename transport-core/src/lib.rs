@@ -83,3 +83,8 @@ pub use transport::{
     Stream, Transport, TransportError, Transports, UnknownScheme, WriteHalf,
 };
 pub use write_buffer::{SHARE_FROM, WriteBuffer};
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "test-util"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

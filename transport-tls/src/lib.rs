@@ -59,3 +59,8 @@ pub use refusal::Refusal;
 pub use spiffe::SpiffeError;
 pub use transport::TlsTransport;
 pub use trust::{Pin, Trust};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -47,3 +47,8 @@ pub use config::UnixConfig;
 pub use hand_over::{HandOverError, Offer, TakenOver};
 pub use inherited::{Inherited, InheritedError};
 pub use transport::UnixTransport;
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

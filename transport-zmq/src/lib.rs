@@ -44,3 +44,8 @@ pub use sockets::{
     ReplyError, ReqSocket, RequestError, RouteError, RouterSocket, SubSocket, XPubSocket, XSubSocket,
 };
 pub use tunnel::{ZmqConfig, ZmqTransport};
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

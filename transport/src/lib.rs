@@ -139,3 +139,13 @@ pub use transport_tls as tls;
 pub use transport_unix as unix;
 #[cfg(feature = "zmq")]
 pub use transport_zmq as zmq;
+
+/// The examples of the README, compiled.
+#[cfg(all(doctest, feature = "blocking", feature = "unix"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The examples of the workspace's README, compiled.
+#[cfg(all(doctest, feature = "unix"))]
+#[doc = include_str!("../../README.md")]
+struct ReadmeOfTheWorkspace;
