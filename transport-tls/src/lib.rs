@@ -12,7 +12,7 @@
 //! | whom it trusts | [`Trust`]: authorities in a file or directory, the platform's (feature `platform-trust`), pinned keys |
 //! | who the peer is | its `Evidence`: names, key, validity, and the channel binding of RFC 9266 |
 //! | what is spoken | TLS 1.3, X25519MLKEM768 first, no early data; a protocol (ALPN) is required |
-//! | what changes | certificates, authorities and revocation lists are loaded again when their files change; [`TlsEvent`] tells |
+//! | what changes | certificates, authorities and revocation lists are loaded again when their files change, and connections end whose peers no longer pass; [`TlsEvent`] tells |
 //! | who is refused | a [`Refusal`] with the reason here, the same alert for all to the peer |
 //!
 //! # Examples
