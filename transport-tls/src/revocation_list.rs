@@ -9,7 +9,7 @@ use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode as _;
 use x509_cert::der::asn1::Uint;
 use x509_cert::der::oid::AssociatedOid as _;
-use x509_cert::ext::pkix::CrlNumber;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber};
 
 pub(crate) struct RevocationList {
     pub(crate) list: CertRevocationList<'static>,
@@ -17,6 +17,8 @@ pub(crate) struct RevocationList {
     pub(crate) next_update: Option<SystemTime>,
     /// When it was made, and its number.
     made: (SystemTime, Option<Uint>),
+    /// What says with which of its authority's keys it is signed.
+    key: Option<Vec<u8>>,
 }
 
 impl RevocationList {
@@ -25,21 +27,22 @@ impl RevocationList {
         let list = OwnedCertRevocationList::from_der(der).map_err(|error| format!("{error:?}"))?;
         let parsed = CertificateList::<Rfc5280>::from_der(der).map_err(|error| error.to_string())?;
         let parsed = parsed.tbs_cert_list;
-        let mut extensions = parsed.crl_extensions.iter().flatten();
-        let number = extensions.find(|extension| extension.extn_id == CrlNumber::OID);
-        let number = number.map(|number| Uint::from_der(number.extn_value.as_bytes()));
+        let extension = |oid| {
+            let mut all = parsed.crl_extensions.iter().flatten();
+            all.find(|extension| extension.extn_id == oid).map(|extension| extension.extn_value.as_bytes())
+        };
+        let number = extension(CrlNumber::OID).map(Uint::from_der).transpose();
+        let number = number.map_err(|error| error.to_string())?;
         Ok(RevocationList {
             list: list.into(),
             next_update: parsed.next_update.map(|time| time.to_system_time()),
-            made: (
-                parsed.this_update.to_system_time(),
-                number.transpose().map_err(|error| error.to_string())?,
-            ),
+            made: (parsed.this_update.to_system_time(), number),
+            key: extension(AuthorityKeyIdentifier::OID).map(<[u8]>::to_vec),
         })
     }
 
-    /// Of the lists of an authority for the same certificates only the latest one, and the latest of all first: who asks whether
-    /// a certificate is revoked stops at the first list that covers it.
+    /// Of the lists of an authority's key for the same certificates only the latest one, and the latest of all first: who asks
+    /// whether a certificate is revoked stops at the first list that covers it.
     pub(crate) fn latest(mut lists: Vec<Arc<RevocationList>>) -> Vec<Arc<RevocationList>> {
         lists.sort_by(|one, other| other.made.cmp(&one.made));
         let mut latest: Vec<Arc<RevocationList>> = Vec::new();
@@ -52,8 +55,9 @@ impl RevocationList {
     }
 
     fn covers_the_same_as(&self, other: &RevocationList) -> bool {
-        let (one, other) = (&self.list, &other.list);
-        one.issuer() == other.issuer()
-            && one.issuing_distribution_point() == other.issuing_distribution_point()
+        let (a, b) = (&self.list, &other.list);
+        self.key == other.key
+            && a.issuer() == b.issuer()
+            && a.issuing_distribution_point() == b.issuing_distribution_point()
     }
 }

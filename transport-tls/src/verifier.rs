@@ -184,12 +184,6 @@ impl Verifier {
         expired_lists: ExpirationPolicy,
     ) -> Result<Path, Refusal> {
         let leaf = end_entity(leaf_der)?;
-        let lists: Vec<&CertRevocationList<'_>> = self.lists.iter().map(|list| &list.list).collect();
-        // All of the chain is looked up, and what no list covers is refused: webpki's defaults. That a list has
-        // expired counts too.
-        let revocation = RevocationOptionsBuilder::new(&lists)
-            .ok()
-            .map(|options| options.with_expiration_policy(expired_lists).build());
         let usage = match role {
             PeerRole::Client => KeyUsage::client_auth(),
             PeerRole::Server => KeyUsage::server_auth(),
@@ -203,17 +197,31 @@ impl Verifier {
             let not_after = not_after.duration_since(UNIX_EPOCH).unwrap_or_default();
             Err(webpki::Error::CertExpired { time, not_after: UnixTime::since_unix_epoch(not_after) })
         };
-        let path = leaf
-            .verify_for_usage(
+        let verify = |lists: &[&CertRevocationList<'_>]| {
+            // All of the chain is looked up, and what no list covers is refused: webpki's defaults.
+            let revocation = RevocationOptionsBuilder::new(lists).ok();
+            leaf.verify_for_usage(
                 self.algorithms.all,
                 &self.trust_anchors,
                 intermediates,
                 time,
                 usage,
-                revocation,
+                revocation.map(|options| options.with_expiration_policy(expired_lists).build()),
                 Some(&anchor_is_valid),
             )
-            .map_err(|error| self.reason(error, certificate, intermediates, role))?;
+        };
+        let mut lists: Vec<&CertRevocationList<'_>> = self.lists.iter().map(|list| &list.list).collect();
+        let mut verified = verify(&lists);
+        for _another_first in 1..lists.len() {
+            // webpki knows an authority by its name, and stops at the first list: it may be that of a namesake, such as the
+            // same authority with its former key.
+            if !matches!(verified, Err(webpki::Error::InvalidCrlSignatureForPublicKey)) {
+                break;
+            }
+            lists.rotate_left(1);
+            verified = verify(&lists);
+        }
+        let path = verified.map_err(|error| self.reason(error, certificate, intermediates, role))?;
         self.measure(&path, certificate)
     }
 

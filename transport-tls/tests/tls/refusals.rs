@@ -1,6 +1,9 @@
 //! Whoever is refused gets the same alert, and the reason is in the log of who refuses.
 
-use certgen::{Credentials, LeafConfig, Profile, RevocationConfig, RevocationReason, Validity, self_signed};
+use certgen::{
+    AuthorityConfig, CertificateAuthority, Credentials, LeafConfig, Profile, RevocationConfig,
+    RevocationReason, Validity, self_signed,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport_core::{
     Address, ConnectError, HandshakeError, Listen, Policy, ServerEvent, Transport as _, Transports,
@@ -265,6 +268,36 @@ async fn of_several_lists_of_an_authority_the_latest_counts() {
         crate::meet::meet(&authority.tls(&good), &mut server, "db.example").await;
         let (_told, logged) = part(&authority.tls(&bad), &server, &mut events, "db.example").await;
         assert!(logged.contains("is revoked"), "{round}: {logged}");
+    }
+}
+
+/// As an authority is its own namesake that has got a new key.
+#[tokio::test]
+async fn of_authorities_with_the_same_name_each_has_its_own_list() {
+    let authority =
+        || Authority(CertificateAuthority::new(&AuthorityConfig::default().with_name("both")).unwrap());
+    let (former, present) = (authority(), authority());
+    let server = Authority::new();
+    let own = server.leaf("db.example");
+    let directory = tempfile::tempdir().unwrap();
+    let bad = [&former, &present].map(|authority| authority.leaf("mallory"));
+    let lists = format!(
+        "{}{}{}",
+        server.revocation_list(&[], Validity::Days(1)),
+        former.revocation_list(&[&bad[0]], between(-2, 1)),
+        present.revocation_list(&[&bad[1]], between(-1, 1))
+    );
+    let trust = former.trust().or(present.trust());
+    let lists = write_new(directory.path(), "lists.pem", &lists);
+    let config = server.config(&own).with_trust(trust).with_revocation_lists(lists);
+    let (mut listening, mut events) = serve(&TlsTransport::with_config(config).unwrap()).await;
+    for (authority, bad) in [(&former, &bad[0]), (&present, &bad[1])] {
+        let client = |credentials: &Credentials| {
+            TlsTransport::with_config(authority.config(credentials).with_trust(server.trust())).unwrap()
+        };
+        crate::meet::meet(&client(&authority.leaf("alice")), &mut listening, "db.example").await;
+        let (_told, logged) = part(&client(bad), &listening, &mut events, "db.example").await;
+        assert!(logged.contains("is revoked"), "{logged}");
     }
 }
 
