@@ -242,8 +242,10 @@ impl Verifier {
         Ok(Path { length, valid_until: valid_until.min(next_update) })
     }
 
+    /// An authority that was renewed with its key has several certificates: the one that is valid for longest.
     fn anchor_of(&self, path: &VerifiedPath<'_>) -> Option<&Anchor> {
-        self.anchors.iter().find(|anchor| anchor.trust_anchor == *path.anchor())
+        let same = self.anchors.iter().filter(|anchor| anchor.trust_anchor == *path.anchor());
+        same.max_by_key(|anchor| anchor.not_after)
     }
 
     /// What an error of the library means for this certificate.
@@ -464,5 +466,14 @@ mod tests {
         verifier.verify(&chain, PeerRole::Client, at(4)).unwrap();
         let refusal = verifier.verify(&chain, PeerRole::Client, at(6)).err();
         assert!(matches!(refusal, Some(Refusal::Expired { .. })), "{refusal:?}");
+    }
+
+    /// As when it was renewed with its key, and both certificates are trusted.
+    #[test]
+    fn an_authority_with_several_certificates_vouches_until_the_last_one_expires() {
+        let (mut verifier, chain) = valid_for(10, 20, 30);
+        let former = Anchor { not_after: at(5), ..verifier.anchors[0].clone() };
+        verifier.anchors.insert(0, former);
+        verifier.verify(&chain, PeerRole::Client, at(6)).unwrap();
     }
 }
