@@ -2,6 +2,7 @@
 
 mod error;
 mod incoming;
+mod sockets;
 mod source;
 mod stream;
 mod table;

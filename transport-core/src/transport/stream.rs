@@ -1,12 +1,13 @@
-//! Byte streams, whole and in halves, and tokio's sockets as such.
+//! Byte streams, whole and in halves.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::descriptors::{self, cannot_carry};
+use super::sockets::has_bytes;
+use crate::descriptors::cannot_carry;
 
 /// An open byte stream.
 ///
@@ -22,7 +23,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
     /// Whether bytes of the peer wait in the kernel although the last read found none: a server that drains asks
     /// this before it takes the stream for empty. The default asks the plain socket; a wrapper forwards it.
     fn has_arrived(&self) -> bool {
-        self.plain_socket().is_some_and(socket_has_bytes)
+        self.plain_socket().is_some_and(has_bytes)
     }
 
     /// Whether descriptors can be passed beside the bytes: over a Unix socket with nothing in between. Core asks before
@@ -115,11 +116,6 @@ pub trait WriteHalf: AsyncWrite + Send + Unpin {
 impl<S: Stream + ?Sized> ReadHalf for tokio::io::ReadHalf<Box<S>> {}
 impl<S: Stream + ?Sized> WriteHalf for tokio::io::WriteHalf<Box<S>> {}
 
-/// Whether the kernel has bytes for the reader of a socket.
-fn socket_has_bytes(socket: impl AsFd) -> bool {
-    rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
-}
-
 /// A boxed [`Stream`].
 pub type BoxStream = Box<dyn Stream>;
 /// A boxed [`ReadHalf`].
@@ -165,95 +161,5 @@ impl Stream for BoxStream {
 
     fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
         (*self).into_split()
-    }
-}
-
-impl Stream for tokio::net::TcpStream {
-    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_fd())
-    }
-
-    fn move_to_runtime(&mut self) -> io::Result<()> {
-        let socket = self.as_fd().try_clone_to_owned()?;
-        *self = tokio::net::TcpStream::from_std(socket.into())?;
-        Ok(())
-    }
-
-    fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (read, write) = (*self).into_split();
-        (Box::new(read), Box::new(write))
-    }
-}
-
-impl ReadHalf for tokio::net::tcp::OwnedReadHalf {
-    fn has_arrived(&self) -> bool {
-        socket_has_bytes(self.as_ref().as_fd())
-    }
-}
-
-impl WriteHalf for tokio::net::tcp::OwnedWriteHalf {}
-
-impl Stream for tokio::net::UnixStream {
-    fn plain_socket(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_fd())
-    }
-
-    fn carries_descriptors(&self) -> bool {
-        true
-    }
-
-    fn poll_read_with_descriptors(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        descriptors: &mut Vec<OwnedFd>,
-    ) -> Poll<io::Result<()>> {
-        descriptors::poll_recv(self, cx, buf, descriptors)
-    }
-
-    fn poll_write_with_descriptors(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Poll<io::Result<usize>> {
-        descriptors::poll_send(self, cx, bufs, descriptors)
-    }
-
-    fn move_to_runtime(&mut self) -> io::Result<()> {
-        let socket = self.as_fd().try_clone_to_owned()?;
-        *self = tokio::net::UnixStream::from_std(socket.into())?;
-        Ok(())
-    }
-
-    fn into_split(self: Box<Self>) -> (BoxRead, BoxWrite) {
-        let (read, write) = (*self).into_split();
-        (Box::new(read), Box::new(write))
-    }
-}
-
-impl ReadHalf for tokio::net::unix::OwnedReadHalf {
-    fn has_arrived(&self) -> bool {
-        socket_has_bytes(self.as_ref().as_fd())
-    }
-
-    fn poll_read_with_descriptors(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-        descriptors: &mut Vec<OwnedFd>,
-    ) -> Poll<io::Result<()>> {
-        descriptors::poll_recv(self.as_ref(), cx, buf, descriptors)
-    }
-}
-
-impl WriteHalf for tokio::net::unix::OwnedWriteHalf {
-    fn poll_write_with_descriptors(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-        descriptors: &[BorrowedFd<'_>],
-    ) -> Poll<io::Result<usize>> {
-        descriptors::poll_send(self.as_ref(), cx, bufs, descriptors)
     }
 }
