@@ -1,8 +1,13 @@
 //! Where sockets bind and connect, in our spelling or in ZeroMQ's.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use transport_core::{Address, AddressError};
+
+use crate::engine::EndpointError;
 
 /// A place to bind or connect to: an [`Address`], or its spelling in ZeroMQ.
 ///
@@ -11,23 +16,49 @@ use transport_core::{Address, AddressError};
 /// | `tcp://*:5555`, `tcp://*:*` | `tcp://0.0.0.0:5555`, `tcp://0.0.0.0:0` |
 /// | `ipc:///run/app.sock`, `ipc://app.sock` | `unix:///run/app.sock`, a path below the current folder |
 /// | `ipc://@app` | `unix:@app` |
+/// | `ipc://*` | to bind to only: `unix://` and a path in a folder that is made for it, which no other user can enter |
 /// | `inproc://app` | `mem://app` |
 ///
 /// Everything else is taken as an address.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    address: Result<Address, AddressError>,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    At(Result<Address, AddressError>),
+    /// Made when a socket is bound there.
+    Fresh,
 }
 
 impl Endpoint {
-    pub(crate) fn into_address(self) -> Result<Address, AddressError> {
-        self.address
+    pub(crate) fn into_address(self) -> Result<Address, EndpointError> {
+        match self.place {
+            Place::At(address) => Ok(address?),
+            Place::Fresh => Err(EndpointError::NoPlaceYet),
+        }
+    }
+
+    /// Where to listen, and the folder that was made for it: it goes when this is dropped.
+    pub(crate) fn into_place(self) -> Result<(Address, Option<TempDir>), EndpointError> {
+        if let Place::At(address) = self.place {
+            return Ok((address?, None));
+        }
+        let mut folder = tempfile::Builder::new();
+        folder.prefix("zmq-").permissions(Permissions::from_mode(0o700));
+        let folder = folder.tempdir().map_err(EndpointError::Folder)?;
+        Ok((Address::unix(folder.path().join("socket")), Some(folder)))
+    }
+
+    fn at(address: Result<Address, AddressError>) -> Endpoint {
+        Endpoint { place: Place::At(address) }
     }
 }
 
 impl From<&str> for Endpoint {
     fn from(text: &str) -> Endpoint {
-        Endpoint { address: read(text) }
+        if text == "ipc://*" { Endpoint { place: Place::Fresh } } else { Endpoint::at(read(text)) }
     }
 }
 
@@ -45,13 +76,13 @@ impl From<String> for Endpoint {
 
 impl From<Address> for Endpoint {
     fn from(address: Address) -> Endpoint {
-        Endpoint { address: Ok(address) }
+        Endpoint::at(Ok(address))
     }
 }
 
 impl From<&Address> for Endpoint {
     fn from(address: &Address) -> Endpoint {
-        Endpoint { address: Ok(address.clone()) }
+        Endpoint::at(Ok(address.clone()))
     }
 }
 

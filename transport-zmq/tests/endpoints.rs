@@ -1,12 +1,13 @@
-//! Settings of endpoints, and what is told of peers that cannot be reached or do not get in; in virtual time.
+//! Endpoints: their settings and spellings, and what is told of peers that cannot be reached or do not get in.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use common::{Places, config, event};
-use transport_core::{BackoffConfig, ConnectError, HandshakeError, Policy};
+use common::{Places, config, event, within};
+use transport_core::{Address, BackoffConfig, ConnectError, HandshakeError, Policy};
 use transport_zmq::{DealerSocket, HighWaterMark, PullSocket, PushSocket, SocketConfig, SocketEvent};
 
 #[test]
@@ -84,4 +85,37 @@ async fn both_sides_are_told_why_a_handshake_failed_and_what_does_not_mend_itsel
         assert_eq!(matches!(*reason, HandshakeError::Closed), hung_up, "{reason:?}");
         assert_eq!(matches!(*reason, HandshakeError::Denied { .. }), !hung_up, "{reason:?}");
     }
+}
+
+#[tokio::test]
+async fn a_place_that_is_made_for_a_socket_is_private_told_and_gone_with_it() {
+    let places = Places::new();
+    let mut pull = PullSocket::new(&places.transports, config());
+    let (one, other) = (pull.bind("ipc://*").await.unwrap(), pull.bind("ipc://*").await.unwrap());
+    assert_ne!(one, other);
+    let folder = |address: &Address| address.path().unwrap().parent().unwrap().to_owned();
+    for address in [&one, &other] {
+        assert_eq!(folder(address).metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        let mut push = PushSocket::new(&places.transports, config());
+        push.connect(address).unwrap();
+        push.send("here").await.unwrap();
+        assert_eq!(within(pull.recv()).await.to_text(), Some("here"));
+        within(push.close()).await;
+    }
+    pull.unbind(&one).await.unwrap();
+    within(async {
+        while folder(&one).exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert!(folder(&other).exists());
+    within(pull.close()).await;
+    assert!(!folder(&other).exists());
+
+    let error = PullSocket::new(&places.transports, config()).connect("ipc://*").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "ipc://* names no place until a socket is bound there; use the address that bind has told"
+    );
 }

@@ -1,8 +1,10 @@
 //! Where a socket is bound and connected to, and the tasks that accept there and keep it connected.
 
+use std::io;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use transport_core::framing::zmtp::{SocketType, Zmtp};
 use transport_core::{
@@ -45,6 +47,12 @@ pub enum EndpointError {
     /// Listening failed.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// `ipc://*` is for [`bind`](crate::PullSocket::bind) only.
+    #[error("ipc://* names no place until a socket is bound there; use the address that bind has told")]
+    NoPlaceYet,
+    /// There is no folder for `ipc://*`: where temporary files are made, none could be.
+    #[error("no folder could be made for the socket file of ipc://*")]
+    Folder(#[source] io::Error),
     /// The socket is neither bound nor connected there.
     #[error("the socket is not at {address}")]
     NotThere {
@@ -60,7 +68,7 @@ impl Hub {
         endpoint: Endpoint,
         security: &Security,
     ) -> Result<Address, EndpointError> {
-        let asked = endpoint.into_address()?;
+        let (asked, folder) = endpoint.into_place()?;
         let mut listen = Listen::new(&self.transports, asked.clone())
             .policy(security.policy.clone())
             .admission(admission(&self.pattern))
@@ -79,7 +87,7 @@ impl Hub {
         self.tell(SocketEvent::Listening { address: address.clone() });
         let events = server.events();
         self.tasks.spawn(Arc::clone(self).pass_events_on(events, address.clone()));
-        self.tasks.spawn(Arc::clone(self).accept(server, address.clone()));
+        self.tasks.spawn(Arc::clone(self).accept(server, address.clone(), folder));
         Ok(address)
     }
 
@@ -136,7 +144,8 @@ impl Hub {
         self.waits_for_connections && self.endpoints().iter().any(connecting)
     }
 
-    async fn accept(self: Arc<Hub>, mut server: Server, address: Address) {
+    /// Until the server has ended; the `folder` of its socket file goes after that.
+    async fn accept(self: Arc<Hub>, mut server: Server, address: Address, folder: Option<TempDir>) {
         loop {
             let accepted = tokio::select! {
                 accepted = server.accept() => accepted,
@@ -153,6 +162,7 @@ impl Hub {
         drop(server);
         // Whoever waits for this socket to close can bind there again.
         handle.retire().await;
+        drop(folder);
     }
 
     async fn pass_events_on(self: Arc<Hub>, mut events: ServerEvents, address: Address) {
