@@ -64,3 +64,36 @@ fn a_sender_whose_runtime_has_gone_is_told_and_stops_at_once() {
         .block_on(async { tokio::time::timeout(PATIENCE, sender.take_unsent()).await.is_ok() });
     assert!(stopped);
 }
+
+#[test]
+fn a_sender_whose_runtime_goes_in_the_middle_of_a_write_is_told_and_gets_back_what_was_not_sent() {
+    let runtime = runtime();
+    for begun in [false, true] {
+        let (near, mut far) = runtime.block_on(pair(&format!("mem://going-{begun}")));
+        let goes = Builder::new_current_thread().enable_all().build().unwrap();
+        let (sender, _receiver) = goes.block_on(async { near.split() });
+        // The pipe has room for 64 KiB: a message is written here, and perhaps one in part.
+        let message = |number| Message::from(vec![number; 50_000]);
+        (0..10).for_each(|number| assert!(sender.try_send(&message(number)).unwrap()));
+        if begun {
+            goes.block_on(async {
+                while sender.queued() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        drop(goes);
+        let ends = async {
+            assert!(matches!(sender.flush().await, Err(SendError::Io(_))));
+            assert!(matches!(sender.send("late").await, Err(SendError::Io(_))));
+            let unsent: Vec<u8> = sender.take_unsent().await.iter().map(|message| message[0][0]).collect();
+            assert!(
+                unsent == [1, 2, 3, 4, 5, 6, 7, 8, 9][usize::from(begun || unsent[0] == 2)..],
+                "{unsent:?}"
+            );
+            assert!(matches!(sender.close().await, Err(SendError::Io(_))));
+            assert_eq!(far.recv().await.unwrap().unwrap()[0][0], 0);
+        };
+        runtime.block_on(async { tokio::time::timeout(PATIENCE, ends).await.unwrap() });
+    }
+}

@@ -70,6 +70,11 @@ impl From<io::Error> for SendError {
     }
 }
 
+/// The task that works on the connection has ended before its time.
+pub(crate) fn runtime_ended() -> SendError {
+    std::io::Error::other("the runtime in which this side works on the connection has ended").into()
+}
+
 /// Nothing is sent any more because this side wanted it so.
 pub(super) fn closed() -> SendError {
     std::io::Error::new(std::io::ErrorKind::BrokenPipe, "the outgoing direction was closed").into()

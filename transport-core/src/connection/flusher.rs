@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use atomic_waker::AtomicWaker;
 
-use super::error::{SendError, closed};
+use super::closed::CloseReason;
+use super::error::{SendError, closed, runtime_ended};
 use super::halves::Shared;
 use super::life::Life;
 use super::outbound::Writer;
@@ -97,35 +98,60 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// The flusher: writes until there is nothing left, and gives the stream back.
-pub(super) async fn flush(shared: Arc<Shared>, mut out: Out) {
-    loop {
-        // What a turn left behind, and then what was queued.
-        let Out { io, writer, life, writing } = &mut out;
-        let written = poll_fn(|cx| match writer.poll_flush(&mut writing.buffer, io, life, cx) {
-            Poll::Pending if shared.stop.is_ordered(cx) => Poll::Ready(Err(closed())),
-            flushed => flushed,
-        });
-        if let Err(error) = written.await {
-            return shared.fail(error, out.writing);
+/// What it takes to write, in the hands of the flusher. Whoever has the flusher may drop it at any time: its runtime, in
+/// the middle of a write or before it was begun.
+pub(super) struct Flusher {
+    pub(super) shared: Arc<Shared>,
+    /// Absent when the flusher has done what it was for.
+    pub(super) out: Option<Out>,
+}
+
+impl Flusher {
+    /// Writes until there is nothing left, and gives the stream back.
+    pub(super) async fn run(mut self) {
+        while let Some(out) = &mut self.out {
+            // What a turn left behind, and then what was queued.
+            let Out { io, writer, life, writing } = out;
+            let stop = &self.shared.stop;
+            let written = poll_fn(|cx| match writer.poll_flush(&mut writing.buffer, io, life, cx) {
+                Poll::Pending if stop.is_ordered(cx) => Poll::Ready(Err(closed())),
+                flushed => flushed,
+            });
+            let written = written.await;
+            self.go_on(written);
         }
-        writing.starts.clear();
-        {
-            let mut queue = shared.lock();
-            if queue.outbound.buffer.is_empty() {
-                shared.group.written();
-                queue.out = Some(out);
-                queue.flushing = false;
-                shared.keep_memory(&mut queue);
-                drop(queue);
-                shared.group.wake();
-                return;
-            }
+    }
+
+    /// Takes what was queued meanwhile, or ends.
+    fn go_on(&mut self, written: Result<(), SendError>) {
+        let Some(mut out) = self.out.take() else { return };
+        if let Err(error) = written {
+            return self.shared.fail(error, out.writing);
+        }
+        out.writing.starts.clear();
+        let mut queue = self.shared.lock();
+        if queue.outbound.buffer.is_empty() {
+            self.shared.group.written();
+            queue.out = Some(out);
+            queue.flushing = false;
+            self.shared.keep_memory(&mut queue);
+        } else {
             queue.outbound.report(&out.life);
             queue.swap(&mut out.writing);
+            self.out = Some(out);
         }
+        drop(queue);
         // Room again: the senders fill the queue while this task writes.
-        shared.group.wake();
+        self.shared.group.wake();
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        if let Some(out) = self.out.take() {
+            out.life.end(|| CloseReason::of_sending(&runtime_ended()));
+            self.shared.lose(out.writing);
+        }
     }
 }
 

@@ -7,14 +7,14 @@
 //! ```
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use tokio::runtime::Handle;
 
 use super::about::About;
-use super::error::{SendError, closed};
-use super::flusher::{Out, Stop, Writing, flush};
+use super::error::{SendError, closed, runtime_ended};
+use super::flusher::{Flusher, Out, Stop, Writing};
 use super::group::SenderGroup;
 use super::pipe::Pipe;
 use super::queue::Queue;
@@ -35,6 +35,8 @@ pub(super) struct Shared {
     /// Told whenever the flusher has taken the queue, has ended, or has failed.
     pub(super) group: SenderGroup,
     pub(super) stop: Stop,
+    /// What a flusher was to write that has been dropped: see [`Flusher`].
+    lost: OnceLock<Box<Mutex<Writing>>>,
 }
 
 /// The most that a sender writes by itself, while others wait for the lock.
@@ -54,6 +56,7 @@ pub(super) fn split(connection: Connection, group: SenderGroup) -> (Sender, Rece
         runtime: Handle::try_current().ok(),
         group,
         stop: Stop::default(),
+        lost: OnceLock::new(),
     });
     shared.write_what_is_left(&mut shared.lock());
     (Sender { shared: Arc::clone(&shared) }, Receiver { inbound, end: ReadEnd { read, life, shared } })
@@ -63,7 +66,26 @@ impl Shared {
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         // No panic leaves the queue half changed: encoders do not panic, and writes happen without the lock or
         // change nothing but the buffer's own state.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        self.notice_loss(&mut queue);
+        queue
+    }
+
+    /// Without a flusher that was dropped, nothing more is sent.
+    #[inline]
+    fn notice_loss(&self, queue: &mut Queue) {
+        if queue.flushing
+            && let Some(lost) = self.lost.get()
+        {
+            let writing = std::mem::take(&mut *lost.lock().unwrap_or_else(PoisonError::into_inner));
+            queue.end_with(runtime_ended(), writing);
+        }
+    }
+
+    /// The flusher is dropped with this in its hands. Whoever drops it may hold the lock.
+    pub(super) fn lose(&self, writing: Writing) {
+        let _once_in_its_life = self.lost.set(Box::new(Mutex::new(writing)));
+        self.group.wake();
     }
 
     #[inline]
@@ -178,10 +200,9 @@ impl Shared {
         let runtime = self.runtime().unwrap_or_else(Handle::current);
         let Some(out) = queue.out.take() else { return };
         queue.flushing = true;
-        // Before it ends it needs the lock, which is held here; unless its runtime has ended, and nobody will write any more.
-        if runtime.spawn(flush(Arc::clone(self), out)).is_finished() {
-            queue.end_with(closed(), Writing::default());
-        }
+        runtime.spawn(Flusher { shared: Arc::clone(self), out: Some(out) }.run());
+        // A runtime that has ended drops it at once.
+        self.notice_loss(queue);
     }
 
     /// The connection's runtime, or that of this thread.

@@ -40,6 +40,7 @@ pub(crate) use about::About;
 pub(crate) use alarm::{Alarm, after, now};
 pub use broadcast::{Broadcast, BroadcastMany};
 pub use closed::{CloseReason, Closed, ConnectionId, Traffic};
+pub(crate) use error::runtime_ended;
 pub use error::{Cut, RecvError, SendError};
 pub use group::SenderGroup;
 pub(crate) use life::{Life, Registry};

@@ -18,7 +18,7 @@ use crate::write_buffer::WriteBuffer;
 /// The outgoing half of a connection: cloned for as many tasks as send.
 ///
 /// A message is handed over as a whole; messages of one `Sender` stay in their order. What is queued is written in the runtime
-/// where the connection was split, whatever thread it is sent on.
+/// where the connection was split, whatever thread it is sent on; when that runtime has ended, all of this gives an error.
 #[derive(Clone)]
 pub struct Sender {
     pub(super) shared: Arc<Shared>,
