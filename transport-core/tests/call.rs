@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use tokio::runtime::Builder;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -281,6 +283,37 @@ async fn when_the_connection_is_lost_all_calls_say_that_nobody_knows() {
         assert!(error.to_string().contains("unknown whether the call was executed"));
     }
     assert!(matches!(caller.call("c").await.unwrap_err(), CallError::NotSent(_)));
+}
+
+#[test]
+fn when_the_runtime_of_a_caller_ends_all_calls_say_so_in_another_one() {
+    let runtime = || Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (goes, stays) = (runtime(), runtime());
+    let (caller, _server) = goes.block_on(by_hand(CallLimits::default()));
+    stays.block_on(async {
+        let mut calling = Box::pin(caller.call("x"));
+        assert!((&mut calling).now_or_never().is_none());
+        goes.shutdown_background();
+        let error = timeout(SOON, calling).await.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::Lost(CallsEnded::Send(_))), "{error}");
+        let error = timeout(SOON, caller.call("y")).await.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::NotSent(CallsEnded::Send(_))), "{error}");
+        assert!(timeout(SOON, caller.clone().close()).await.unwrap().is_err());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_is_dropped_after_its_deadline_the_other_side_is_told_too() {
+    let (caller, mut server) = by_hand(CallLimits::default()).await;
+    let mut calling = Box::pin(caller.call_within(Duration::from_secs(1), "short"));
+    assert!((&mut calling).now_or_never().is_none());
+    // Nobody looks at it when its time is over.
+    let (head, _) = next_call(&mut server).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(calling);
+    let cancel = timeout(SOON, server.recv()).await.unwrap().unwrap().unwrap();
+    assert_eq!((cancel.part_count(), cancel[0][0], &cancel[0][1..]), (1, CANCEL, &head[1..]));
+    assert_eq!(caller.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use super::error::{CallError, CallsEnded};
 use super::limits::CallLimits;
 use super::table::Table;
 use super::wire::{CallId, Head, Kind, read_reply};
-use crate::connection::{Alarm, Connection, Receiver, SendError, Sender, after, now};
+use crate::connection::{Alarm, Connection, Receiver, SendError, Sender, after, now, runtime_ended};
 use crate::identity::Identity;
 use crate::message::{Lent, Message, MessageRef};
 
@@ -326,7 +326,7 @@ impl Slot<'_> {
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         if !self.over
-            && let Some(Call::Waiting(_)) = self.caller.calls.remove(self.id)
+            && let Some(Call::Waiting(_) | Call::Expired) = self.caller.calls.remove(self.id)
         {
             self.tell_to_stop();
         }
@@ -345,7 +345,15 @@ struct Driver {
 impl Driver {
     async fn run(mut self) {
         let ended = poll_fn(|cx| self.poll(cx)).await;
+        self.end(ended);
+    }
+
+    /// Tells everyone, unless that was done.
+    fn end(&mut self, ended: CallsEnded) {
         let mut slots = self.calls.lock();
+        if slots.ended.is_some() {
+            return;
+        }
         for call in slots.table.calls_mut() {
             call.finish(&mut self.woken, || Call::Over(Err(CallError::Lost(ended.clone()))));
         }
@@ -412,6 +420,13 @@ impl Driver {
 
     fn wake(&mut self) {
         self.woken.drain(..).for_each(Waker::wake);
+    }
+}
+
+/// However this task ends, with its runtime too: nobody waits for a reply that cannot come.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.end(runtime_ended().into());
     }
 }
 
