@@ -149,8 +149,9 @@ impl Found {
             }
             return Ok(());
         }
-        if temporary::is_left_over(path) {
-            self.left_over.push(path.to_owned());
+        if temporary::is_temporary(path) {
+            // Somebody may be at work on it; what is in it will be looked at in its place.
+            self.left_over.extend(temporary::is_left_over(path).then(|| path.to_owned()));
             return Ok(());
         }
         if depth > DEEPEST || (!is_named && path.is_symlink()) {

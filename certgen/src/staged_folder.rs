@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::files::{folder_of, rename_to_new, sync};
-use crate::temporary;
+use crate::temporary::{self, Maker};
 
 /// A folder that is made under another name, and put into its place once all of it is on the disk.
 ///
@@ -59,9 +59,7 @@ impl StagedFolder {
             }
         };
         let failed = |error| Error::io("make the folder", path, error);
-        let temporary = parent.join(temporary::name().map_err(failed)?);
-        DirBuilder::new().mode(0o700).create(&temporary).map_err(failed)?;
-        let lock = temporary::lock(&temporary);
+        let (temporary, lock) = temporary::make_folder(parent).map_err(failed)?;
         Ok(StagedFolder {
             path: path.to_owned(),
             folders: vec![temporary.clone()],
@@ -145,9 +143,12 @@ fn mend(folder: &Path) -> Result<(), Error> {
     let (begun, others): (Vec<_>, Vec<_>) =
         entries.map_err(failed)?.into_iter().partition(|path| temporary::is_own_folder(path));
     for path in begun {
-        if temporary::is_at_work(&path) {
-            return Err(Error::Busy(folder.to_owned()));
-        }
+        // Held until it is gone.
+        let _lock = match temporary::maker_of(&path) {
+            Maker::Gone(lock) => Some(lock),
+            Maker::Unknown if temporary::is_abandoned(&path) => None,
+            Maker::AtWork | Maker::Unknown => return Err(Error::Busy(folder.to_owned())),
+        };
         if temporary::is_whole(&path) {
             let mut moved = Vec::new();
             move_up(&path, folder, &mut moved).and_then(|()| fs::remove_dir(&path)).map_err(failed)?;
@@ -176,14 +177,8 @@ fn move_up(from: &Path, to: &Path, moved: &mut Vec<OsString>) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
+    use crate::files::tests::names;
+    use std::thread;
 
     fn begin(path: &Path) -> StagedFolder {
         let mut folder = StagedFolder::begin(path).unwrap();
@@ -283,6 +278,50 @@ mod tests {
         drop(at_work);
         assert!(matches!(StagedFolder::begin(root.path()), Err(Error::NotEmpty(_))));
         assert_eq!(names(root.path()), ["precious"]);
+    }
+
+    /// Whoever looks first: the folder has all that one of them made, or nothing.
+    #[test]
+    fn of_several_at_once_one_makes_the_folder_or_none_does() {
+        let mut made = 0;
+        for round in 0..100 {
+            let root = tempfile::tempdir().unwrap();
+            let path = root.path().join("tls");
+            if round % 2 == 0 {
+                fs::create_dir(&path).unwrap();
+            }
+            let make = |who: u8| -> Result<(), Error> {
+                let mut folder = StagedFolder::begin(&path)?;
+                for name in ["a", "b", "c"] {
+                    fs::write(folder.place_of(&path.join(name)).unwrap(), [who]).unwrap();
+                }
+                folder.place()?;
+                folder.keep();
+                Ok(())
+            };
+            let outcomes = thread::scope(|scope| {
+                let makers = [0, 1, 2].map(|who| scope.spawn(move || make(who)));
+                makers.map(|maker| maker.join().unwrap())
+            });
+            assert!(
+                outcomes
+                    .iter()
+                    .all(|outcome| matches!(outcome, Ok(()) | Err(Error::Busy(_) | Error::NotEmpty(_)))),
+                "{outcomes:?}"
+            );
+            let winners: Vec<_> = (0..3).filter(|who| outcomes[usize::from(*who)].is_ok()).collect();
+            let found = if path.exists() { names(&path) } else { Vec::new() };
+            match winners[..] {
+                [] => assert_eq!(found, [""; 0], "round {round}"),
+                [who] => {
+                    assert_eq!(found, ["a", "b", "c"], "round {round}");
+                    assert!(found.iter().all(|name| fs::read(path.join(name)).unwrap() == [who]));
+                }
+                _ => panic!("round {round}: {outcomes:?}"),
+            }
+            made += winners.len();
+        }
+        assert!(made > 0);
     }
 
     #[test]
