@@ -52,3 +52,68 @@ async fn a_second_peer_is_turned_away_until_the_first_has_gone() {
     };
     within(text).await;
 }
+
+/// A PAIR has one peer, wherever it is: what waits for it is not spread over the places where it may be.
+#[tokio::test]
+async fn what_is_sent_before_the_peer_is_there_goes_to_whichever_comes() {
+    let places = Places::new();
+    let [one, other] = ["inproc://one", "inproc://other"];
+    for is_bound_too in [false, true] {
+        let mut pair = PairSocket::new(&places.transports, config());
+        for place in [one, other] {
+            pair.connect(place).unwrap();
+        }
+        for number in 0..10u8 {
+            within(pair.send(&[number])).await.unwrap();
+        }
+        let mut first = PairSocket::new(&places.transports, config());
+        if is_bound_too {
+            first.connect(pair.bind("inproc://bound").await.unwrap()).unwrap();
+        } else {
+            first.bind(other).await.unwrap();
+        }
+        for number in 0..10u8 {
+            assert_eq!(within(first.recv()).await[0], [number][..]);
+        }
+        // The other place is there too, and has no part in it while the first peer is there.
+        let mut second = PairSocket::new(&places.transports, config());
+        second.bind(one).await.unwrap();
+        let mut events = pair.events();
+        event(&mut events, |event| matches!(event, SocketEvent::Rejected { .. }).then_some(())).await;
+        for number in 10..20u8 {
+            within(pair.send(&[number])).await.unwrap();
+            assert_eq!(within(first.recv()).await[0], [number][..]);
+        }
+        within(first.close()).await;
+        event(&mut events, |event| matches!(event, SocketEvent::Disconnected { .. }).then_some(())).await;
+        within(pair.send("for the second")).await.unwrap();
+        assert_eq!(within(second.recv()).await.to_text(), Some("for the second"));
+        within(pair.close()).await;
+        within(second.close()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_stays_with_the_endpoints_that_a_pair_is_still_connected_to() {
+    let places = Places::new();
+    let mut pair = PairSocket::new(&places.transports, config());
+    let mut events = pair.events();
+    for place in ["inproc://one", "inproc://other"] {
+        pair.connect(place).unwrap();
+    }
+    within(pair.send("kept")).await.unwrap();
+    pair.disconnect("inproc://one").unwrap();
+    let mut peer = PairSocket::new(&places.transports, config());
+    peer.bind("inproc://other").await.unwrap();
+    assert_eq!(within(peer.recv()).await.to_text(), Some("kept"));
+    within(peer.close()).await;
+    pair.disconnect("inproc://other").unwrap();
+    pair.connect("inproc://nowhere").unwrap();
+    within(pair.send("for nobody")).await.unwrap();
+    pair.disconnect("inproc://nowhere").unwrap();
+    let unsent = event(&mut events, |event| match event {
+        SocketEvent::Unsent { messages, .. } => Some(messages),
+        _ => None,
+    });
+    assert_eq!(unsent.await, 1);
+}

@@ -20,6 +20,7 @@ use super::stage::Stage;
 use crate::config::Security;
 use crate::endpoint::Endpoint;
 use crate::events::SocketEvent;
+use crate::peer::Peer;
 
 /// An endpoint that the socket is bound to or connected to.
 pub(super) struct Bound {
@@ -99,12 +100,13 @@ impl Hub {
     ) -> Result<Address, EndpointError> {
         let address = endpoint.into_address()?;
         self.transports.lookup(address.scheme())?;
-        let (stop, pipe) = (self.closing.child_token(), self.new_id());
+        let (stop, pipe) = (self.closing.child_token(), self.new_pipe());
         let kind = BoundKind::Connecting { stop: stop.clone(), pipe };
         self.endpoints().push(Bound { address: address.clone(), asked: address.clone(), kind });
         if self.waits_for_connections {
             let stage = Stage::first(pipe, self.new_id());
-            self.put_pipe(Pipe::Waiting(Arc::new(WaitQueue::new(stage, self.config.send_mark))));
+            self.pipes.put_first(Pipe::Waiting(Arc::new(WaitQueue::new(stage, self.config.send_mark))));
+            self.changed();
         }
         let task = Arc::clone(self).keep_connected(address.clone(), security.clone(), pipe, stop);
         self.tasks.spawn_on(task, &self.runtime);
@@ -128,9 +130,8 @@ impl Hub {
         let bound = self.take_endpoint(&address, |kind| matches!(kind, BoundKind::Connecting { .. }))?;
         if let BoundKind::Connecting { stop, pipe } = bound.kind {
             stop.cancel();
-            for peer in self.pipes.peers().iter().filter(|peer| peer.pipe() == pipe) {
-                peer.cut();
-            }
+            let is_there = |peer: &&Peer| peer.pipe() == pipe && *peer.endpoint() == bound.address;
+            self.pipes.peers().iter().filter(is_there).for_each(Peer::cut);
             // At once: nothing more is sent there while the connection ends.
             self.forget_pipe(pipe, &bound.address);
         }
@@ -154,7 +155,7 @@ impl Hub {
             let Some(connection) = accepted else { break };
             let (hub, address) = (Arc::clone(&self), address.clone());
             self.tasks.spawn(async move {
-                let pipe = hub.new_id();
+                let pipe = hub.new_pipe();
                 link::run(&hub, connection, address, pipe, &hub.closing).await;
             });
         }
@@ -217,13 +218,26 @@ impl Hub {
                     self.tell(SocketEvent::ConnectFailed { address: address.clone(), error, retry_in: wait });
                     match wait {
                         Some(wait) => wait,
-                        None => return self.forget_pipe(pipe, &address),
+                        None => {
+                            self.give_up(pipe, &address);
+                            return self.forget_pipe(pipe, &address);
+                        }
                     }
                 }
             };
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stopped(&stop, pipe) => return self.forget_pipe(pipe, &address),
+            }
+        }
+    }
+
+    /// From now on no pipe waits for an endpoint whose error does not mend itself.
+    fn give_up(&self, pipe: u64, address: &Address) {
+        for bound in self.endpoints().iter_mut().filter(|bound| bound.address == *address) {
+            match &mut bound.kind {
+                BoundKind::Connecting { pipe: waiting, .. } if *waiting == pipe => *waiting = self.new_id(),
+                _ => {}
             }
         }
     }

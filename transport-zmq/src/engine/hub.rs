@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     first_events: Mutex<Option<SocketEvents>>,
     pub(super) endpoints: Mutex<Vec<Bound>>,
     next_id: AtomicU64,
+    /// The pipe of all endpoints and peers of a PAIR, which has one peer, wherever it is.
+    one_pipe: Option<u64>,
     /// Messages that no peer got, or that one did not get.
     dropped: AtomicU64,
     pub(super) tasks: TaskTracker,
@@ -93,7 +95,8 @@ impl Hub {
             events,
             first_events: Mutex::new(Some(first_events)),
             endpoints: Mutex::default(),
-            next_id: AtomicU64::new(0),
+            next_id: AtomicU64::new(1),
+            one_pipe: (socket_type == SocketType::Pair).then_some(0),
             dropped: AtomicU64::new(0),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -158,26 +161,37 @@ impl Hub {
         self.inbox.wake();
     }
 
-    pub(super) fn put_pipe(&self, pipe: Pipe) {
-        self.pipes.put(pipe);
+    pub(super) fn put_pipe(&self, pipe: Pipe) -> Option<Pipe> {
+        let replaced = self.pipes.put(pipe);
         self.changed();
+        replaced
     }
 
     pub(super) fn new_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The pipe of an endpoint that is connected to, or of a peer that has connected.
+    pub(super) fn new_pipe(&self) -> u64 {
+        self.one_pipe.unwrap_or_else(|| self.new_id())
+    }
+
+    /// The endpoint is no longer connected to: nothing waits for it any more.
     pub(super) fn forget_pipe(&self, pipe: u64, endpoint: &Address) {
+        if self.waits_for(pipe) && !self.closing.is_cancelled() {
+            return; // for other endpoints of a PAIR
+        }
         let mut unsent = 0;
         self.pipes.retain(|other| {
-            if other.id() != pipe {
-                return true;
+            match other {
+                _ if other.id() != pipe => true,
+                Pipe::Open(peer) => peer.endpoint() != endpoint,
+                Pipe::Waiting(queue) => {
+                    // For good: an application that still has the queue is told that it is gone.
+                    unsent += queue.move_out().len();
+                    false
+                }
             }
-            if let Pipe::Waiting(queue) = other {
-                // For good: an application that still has the queue is told that it is gone.
-                unsent += queue.move_out().len();
-            }
-            false
         });
         self.changed();
         self.tell_unsent(Some(endpoint), unsent);

@@ -66,17 +66,26 @@ fn open_pipe(hub: &Hub, peer: &Peer) -> VecDeque<Message> {
         _ => None,
     });
     let mut messages = waiting.map(|queue| queue.move_out()).unwrap_or_default();
+    send_waiting(hub, peer, &mut messages);
+    if let Some(Pipe::Waiting(queue)) = hub.put_pipe(Pipe::Open(peer.clone())) {
+        // Of an endpoint that a PAIR was connected to in this very moment.
+        messages.append(&mut queue.move_out());
+        send_waiting(hub, peer, &mut messages);
+    }
+    messages
+}
+
+/// Sends what has waited for a peer, until it cannot be sent any more.
+fn send_waiting(hub: &Hub, peer: &Peer, messages: &mut VecDeque<Message>) {
     while let Some(message) = messages.front() {
         match peer.sender().send_now(message) {
             Ok(()) => {}
             Err(SendError::Unencodable(_)) => hub.count_dropped(),
             // The peer's end is noticed where its connection is read.
-            Err(_) => break,
+            Err(_) => return,
         }
         messages.pop_front();
     }
-    hub.put_pipe(Pipe::Open(peer.clone()));
-    messages
 }
 
 /// What the peer did not get waits for its endpoint's next connection, if there will be one.

@@ -54,14 +54,27 @@ impl Pipes {
         before.map_or(Stage::first(pipe, number), |before| before.stage().next(number, true))
     }
 
-    /// Puts a pipe in, in the place of the one with the same id if there is one.
-    pub(super) fn put(&self, pipe: Pipe) {
+    /// Puts a pipe in, in the place of the one with the same id if there is one, which is returned.
+    pub(super) fn put(&self, pipe: Pipe) -> Option<Pipe> {
         let mut list = self.lock();
-        match list.iter_mut().find(|other| other.id() == pipe.id()) {
-            Some(other) => *other = pipe,
-            None => list.push(pipe),
-        }
+        let replaced = match list.iter_mut().find(|other| other.id() == pipe.id()) {
+            Some(other) => Some(std::mem::replace(other, pipe)),
+            None => {
+                list.push(pipe);
+                None
+            }
+        };
         self.generation.fetch_add(1, Ordering::Release);
+        replaced
+    }
+
+    /// Puts a pipe in, unless there is one with the same id.
+    pub(super) fn put_first(&self, pipe: Pipe) {
+        let mut list = self.lock();
+        if list.iter().all(|other| other.id() != pipe.id()) {
+            list.push(pipe);
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Takes a peer's pipe out.

@@ -14,7 +14,8 @@ use crate::proxy::{Inlet, Outlet};
 
 /// Talks to exactly one peer, a PAIR too; a second one is turned away while the first one is there.
 ///
-/// Without a peer, or when its queue is full, sending waits.
+/// Without a peer, or when its queue is full, sending waits. Connected to several endpoints it talks to whoever is there first,
+/// and has one queue for all of them.
 ///
 /// # Examples
 ///
