@@ -502,6 +502,27 @@ async fn flush_waits_until_the_stream_has_taken_everything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flush_waits_for_what_was_queued_before_a_message_that_cannot_be_carried() {
+    let transports = transports();
+    let listen =
+        Listen::new(&transports, "mem://here").policy(Policy::same_process()).framing(LengthPrefixed);
+    let mut server = listen.start().await.unwrap();
+    let mut client = connect(&transports).framing(LengthPrefixed).keep().unwrap();
+    let (handle, mut events) = (client.handle(), client.events());
+    // More than the pipe takes, and less than keeps the next one from being encoded.
+    client.send(&[0; 100_000][..]).await.unwrap();
+    let mut flushing = Box::pin(handle.flush());
+    assert!((&mut flushing).now_or_never().is_none());
+    client.send(&["two", "parts"].into_iter().collect::<Message>()).await.unwrap();
+    while !matches!(next(&mut events).await, ClientEvent::Unencodable { .. }) {}
+    assert!(tokio::time::timeout(SECOND, &mut flushing).await.is_err(), "the first one has not left");
+    let mut connection = accept(&mut server).await;
+    assert_eq!(connection.recv().await.unwrap().unwrap().byte_count(), 100_000);
+    tokio::time::timeout(LONG, flushing).await.unwrap().unwrap();
+    handle.flush().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_the_framing_cannot_carry_is_told_and_the_others_go_on() {
     let transports = transports();
     let listen =

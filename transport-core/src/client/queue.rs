@@ -16,7 +16,7 @@ use crate::message::Message;
 
 /// The messages that have not been handed over as a whole to the stream of a connection.
 pub(super) struct Queue {
-    messages: VecDeque<Message>,
+    messages: VecDeque<Waiting>,
     /// Where the first messages lie in the outgoing bytes of the connection. Invariant: no more places than messages.
     encoded: VecDeque<Range<u64>>,
     bytes: usize,
@@ -26,6 +26,12 @@ pub(super) struct Queue {
     left: u64,
     /// Messages that left for the connection that there is now.
     written: u64,
+}
+
+struct Waiting {
+    message: Message,
+    /// Messages right behind it that were taken out: they leave with it, since who waits for them waits for this one too.
+    rejected: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +77,7 @@ impl Queue {
 
     pub(super) fn push(&mut self, message: Message) {
         self.bytes += cost(&message);
-        self.messages.push_back(message);
+        self.messages.push_back(Waiting { message, rejected: 0 });
         self.queued += 1;
     }
 
@@ -87,7 +93,7 @@ impl Queue {
 
     /// The first message that has not been encoded for this connection.
     pub(super) fn next(&self) -> Option<&Message> {
-        self.messages.get(self.encoded.len())
+        self.messages.get(self.encoded.len()).map(|waiting| &waiting.message)
     }
 
     /// [`next`](Queue::next) now lies at `place` in the outgoing bytes of the connection.
@@ -98,9 +104,11 @@ impl Queue {
 
     /// [`next`](Queue::next) cannot be encoded: takes it out.
     pub(super) fn reject(&mut self) {
-        if let Some(message) = self.messages.remove(self.encoded.len()) {
-            self.forget(&message);
-        }
+        let index = self.encoded.len();
+        let Some(Waiting { message, rejected }) = self.messages.remove(index) else { return };
+        let before = index.checked_sub(1).and_then(|before| self.messages.get_mut(before));
+        *before.map_or(&mut self.left, |before| &mut before.rejected) += 1 + rejected;
+        self.forget(&message);
     }
 
     /// The stream has taken the outgoing bytes up to `place`; true when messages left because of that.
@@ -127,21 +135,21 @@ impl Queue {
         debug_assert!(self.encoded.is_empty(), "the connection is gone by now");
         self.bytes = 0;
         self.left = self.queued;
-        self.messages.drain(..).collect()
+        self.messages.drain(..).map(|waiting| waiting.message).collect()
     }
 
     /// The first message has been handed over, or part of it.
     fn leave(&mut self) {
         self.encoded.pop_front();
-        if let Some(message) = self.messages.pop_front() {
+        if let Some(Waiting { message, rejected }) = self.messages.pop_front() {
             self.written += 1;
+            self.left += 1 + rejected;
             self.forget(&message);
         }
     }
 
     fn forget(&mut self, message: &Message) {
         self.bytes -= cost(message);
-        self.left += 1;
         // A queue that was long once does not stay large.
         if self.messages.is_empty() && self.messages.capacity() > KEEP_ROOM {
             self.messages = VecDeque::new();
@@ -189,6 +197,23 @@ mod tests {
         assert!(queue.written_to(10));
         assert_eq!(queue.connection_lost(11), Tally { written: 2, kept: 2 });
         assert_eq!(waiting(&mut queue), ["c", "d"]);
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_encoded_leaves_with_the_one_before_it_and_at_once_when_there_is_none() {
+        let mut queue = queue(&["a", "b", "c", "d"]);
+        queue.reject();
+        assert_eq!((queue.len(), queue.left()), (3, 1));
+        encode(&mut queue, &[10]);
+        queue.reject();
+        assert_eq!((queue.len(), queue.left()), (2, 1), "a further one waits before it");
+        // On the next connection it is the other way round.
+        queue.connection_lost(0);
+        encode(&mut queue, &[10, 10]);
+        assert!(queue.written_to(10));
+        assert_eq!(queue.left(), 3);
+        assert!(queue.written_to(20));
+        assert_eq!((queue.left(), queue.bytes), (4, 0));
     }
 
     #[test]
