@@ -46,7 +46,8 @@ pub struct Limits {
     pub write_time: Duration,
     /// Silence after which the peer is asked for a sign of life; zero for never. Default 30 s.
     pub ping_after: Duration,
-    /// Silence after which a peer that was asked at `ping_after` counts as dead. Default 90 s.
+    /// Silence after which a peer that was asked at `ping_after` counts as dead; when it is no longer than that, the peer is asked
+    /// after half of it, and never when it is zero. Default 90 s.
     pub dead_after: Duration,
     /// How long [`Connection::close`](crate::Connection::close) waits for the peer to take the last bytes and
     /// close too. Default 2 s.

@@ -43,8 +43,12 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Heartbeat {
     pub(super) fn new(limits: &Limits, may_ping: bool, now: Instant) -> Heartbeat {
-        let ping_after = Some(limits.ping_after).filter(|time| may_ping && !time.is_zero());
-        let patience = limits.dead_after.saturating_sub(limits.ping_after);
+        let Limits { ping_after, dead_after, .. } = *limits;
+        let comes = may_ping && now.checked_add(ping_after).is_some();
+        // A peer can only be dead that had time to answer.
+        let ping_after = if ping_after < dead_after { ping_after } else { dead_after / 2 };
+        let patience = dead_after - ping_after;
+        let ping_after = Some(ping_after).filter(|time| comes && !time.is_zero());
         Heartbeat { ping_after, patience, heard: now, peer_pings: None, waiting: None }
     }
 
@@ -175,6 +179,7 @@ mod tests {
         let now = Instant::now();
         for limits in [
             Limits::default().with_ping_after(Duration::ZERO),
+            Limits::default().with_dead_after(Duration::ZERO),
             Limits::default().with_ping_after(Duration::MAX),
             Limits::default().with_ping_after(Duration::MAX).with_dead_after(Duration::MAX),
         ] {
@@ -184,6 +189,18 @@ mod tests {
         let mut heartbeat = Heartbeat::new(&patient, true, now);
         assert!(heartbeat.on_deadline(now + 30 * SECOND).unwrap().is_some());
         assert_eq!(heartbeat.deadline(), Some(now + 60 * SECOND));
+    }
+
+    #[test]
+    fn who_is_to_be_dead_before_it_would_be_asked_is_asked_after_half_the_time() {
+        let now = Instant::now();
+        for ping_after in [30 * SECOND, 20 * SECOND, 3600 * SECOND] {
+            let limits = Limits::default().with_ping_after(ping_after).with_dead_after(20 * SECOND);
+            let mut heartbeat = Heartbeat::new(&limits, true, now);
+            assert!(heartbeat.on_deadline(now + 10 * SECOND).unwrap().is_some());
+            assert_eq!(heartbeat.deadline(), Some(now + 20 * SECOND));
+            assert!(heartbeat.on_deadline(now + 20 * SECOND).is_err());
+        }
     }
 
     #[test]
