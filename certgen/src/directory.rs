@@ -54,7 +54,8 @@ impl AuthorityDirectory {
         Ok(AuthorityDirectory { path, authority, _lock: None })
     }
 
-    /// Opens an authority's folder, and waits up to five seconds for others that work in it.
+    /// Opens an authority's folder, and waits up to 30 seconds for others that work in it: each
+    /// takes a few writes to the disk, and a busy one may take a second for them.
     ///
     /// # Errors
     ///
@@ -77,7 +78,7 @@ impl AuthorityDirectory {
                 Ok(_) => {}
             }
         }
-        let lock = lock(&path)?;
+        let lock = lock(&path, LOCK_TIME)?;
         check_private(&key)?;
         let authority = CertificateAuthority::from_parts(Certificate::read(&certificate)?, read_key(&key)?)
             .map_err(|error| error.in_file(&path))?;
@@ -211,10 +212,10 @@ pub(crate) fn check_private(path: &Path) -> Result<(), Error> {
     })
 }
 
-fn lock(path: &Path) -> Result<File, Error> {
+fn lock(path: &Path, time: Duration) -> Result<File, Error> {
     let failed = |error| Error::io("lock", path, error);
     let folder = File::open(path).map_err(failed)?;
-    let deadline = Instant::now() + LOCK_TIME;
+    let deadline = Instant::now() + time;
     loop {
         match folder.try_lock() {
             Ok(()) => return Ok(folder),
@@ -229,5 +230,20 @@ pub(crate) const CERTIFICATE: &str = "ca.pem";
 pub(crate) const KEY: &str = "ca.key";
 pub(crate) const ISSUED: &str = "issued";
 pub(crate) const REVOKED: &str = "crl.pem";
-const LOCK_TIME: Duration = Duration::from_secs(5);
+const LOCK_TIME: Duration = Duration::from_secs(30);
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_in_use_for_long_is_not_waited_for_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path(), Duration::ZERO).unwrap();
+        let error = lock(folder.path(), LOCK_PAUSE * 2).unwrap_err();
+        assert!(error.to_string().starts_with("another certgen is at work in "), "{error}");
+        drop(held);
+        lock(folder.path(), Duration::ZERO).unwrap();
+    }
+}

@@ -1,6 +1,6 @@
 //! `certgen mtls`, `ca`, `leaf` and `cables`.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
@@ -144,17 +144,6 @@ fn many_at_once_are_issued_one_after_the_other() {
     }
     let list = &folder.pem("ca/crl.pem").revocation_lists[0];
     assert_eq!((list.revoked().len(), list.number()), (12, 12));
-}
-
-#[test]
-fn an_authority_that_is_in_use_for_long_is_not_waited_for_for_ever() {
-    let folder = Folder::new();
-    folder.run(&["ca", "ca"]).well();
-    let lock = File::open(folder.join("ca")).unwrap();
-    lock.lock().unwrap();
-    folder.run(&["leaf", "--ca", "ca", "a"]).failed_with(&["another certgen is at work in ca"]);
-    lock.unlock().unwrap();
-    folder.run(&["leaf", "--ca", "ca", "a"]).well();
 }
 
 #[test]
