@@ -3,9 +3,10 @@
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use atomic_waker::AtomicWaker;
+use tokio::task::coop;
 use transport_core::{Batch, Message, MessageRef};
 
 use super::gate::{Budget, Gate, Taken};
@@ -79,9 +80,18 @@ impl Incoming {
         Incoming { hub, queue: FairQueue::new(), spin }
     }
 
-    /// The next message.
+    /// The next message. A task that always finds something must not keep its thread to itself: it has to wait now and then.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
+        let budget = ready!(coop::poll_proceed(cx));
+        let message = ready!(self.poll_arrived(cx));
+        budget.made_progress();
+        Poll::Ready(message)
+    }
+
+    /// As `poll_recv`, and pending only when nothing has arrived: the caller sees to it that other tasks run.
+    #[inline]
+    pub(crate) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<Message> {
         self.poll_take(cx, Incoming::try_recv)
     }
 
@@ -95,11 +105,10 @@ impl Incoming {
     /// The next message. Cancel-safe.
     #[inline]
     pub(crate) async fn recv(&mut self) -> Message {
-        // A task that always finds something must not keep its thread to itself.
-        tokio::task::coop::consume_budget().await;
+        coop::consume_budget().await;
         match self.try_recv() {
             Some(message) => message,
-            None => poll_fn(|cx| self.poll_recv(cx)).await,
+            None => poll_fn(|cx| self.poll_arrived(cx)).await,
         }
     }
 
@@ -116,7 +125,7 @@ impl Incoming {
     /// Lends the messages of one peer that have arrived together; waits for the first one, and tells how many they were.
     /// Cancel-safe.
     pub(crate) async fn recv_each(&mut self, mut visit: impl FnMut(MessageRef<'_>, &Peer)) -> usize {
-        tokio::task::coop::consume_budget().await;
+        coop::consume_budget().await;
         let take = |incoming: &mut Incoming| {
             incoming.fetch_arrived();
             incoming.queue.pop_batch()

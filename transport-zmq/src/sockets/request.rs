@@ -2,8 +2,9 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
+use tokio::task::coop;
 use transport_core::Message;
 use transport_core::framing::zmtp::SocketType;
 use transport_core::{MessageRef, SendError, Transports};
@@ -158,10 +159,13 @@ impl ReqSocket {
         }
         poll_fn(|cx| {
             loop {
+                // However many late replies there are, other tasks run meanwhile.
+                let budget = ready!(coop::poll_proceed(cx));
                 // The peer's last words come before its end.
                 let lost = self.is_lost();
-                match self.incoming.poll_recv(cx) {
+                match self.incoming.poll_arrived(cx) {
                     Poll::Ready(message) => {
+                        budget.made_progress();
                         if let Some(answer) = self.reply(message) {
                             return Poll::Ready(Ok(answer));
                         }
