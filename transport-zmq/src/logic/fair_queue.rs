@@ -109,8 +109,8 @@ impl<O: Clone + Eq + Hash, B: Iterator, G> FairQueue<O, B, G> {
         let before = items.len();
         while items.len() - before < max {
             // With a single owner there are no turns: all but the last one, after which its batch ends.
-            if let [place] = self.order.make_contiguous()
-                && let Some(Turn { batch, .. }) = &mut self.turns[*place]
+            if self.order.len() == 1
+                && let Some(Turn { batch, .. }) = &mut self.turns[self.order[0]]
             {
                 let but_last = (batch.left - 1).min(max - (items.len() - before) - 1);
                 items.extend(batch.items.by_ref().take(but_last));
