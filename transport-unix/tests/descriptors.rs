@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{GREETING, NET, bounded, connect_raw, connected, ready, send_raw};
 use rustix::io::FdFlags;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use transport_core::{
     BoxStream, Connect, DescriptorError, Limits, Listen, Policy, RecvError, SendError, Transports,
 };
@@ -238,32 +238,26 @@ async fn descriptors_before_authentication_never_arrive() {
     let limits = Limits::default().with_descriptors(10);
     let listen = Listen::new(&transports, format!("unix:@{name}")).policy(Policy::same_user());
     let mut server = listen.limits(limits).start().await.unwrap();
-    let accepting = tokio::spawn(async move { (server.accept().await.unwrap(), server) });
 
     let early: Vec<_> = (0..3).map(|_| Pipe::new()).collect();
     let after = Pipe::new();
-    let fds =
-        [early[0].writer.as_fd(), early[1].writer.as_fd(), early[2].writer.as_fd(), after.writer.as_fd()];
-    let fds = fds.map(|fd| fd.try_clone_to_owned().unwrap());
-    let raw = tokio::task::spawn_blocking(move || {
-        let mut stream = connect_raw(&name);
-        let [one, two, three, four] = &fds;
-        // With the greeting, with READY, and with a message that comes before this side knows that it may.
-        send_raw(&stream, &GREETING[..40], &[one.as_fd()]);
-        send_raw(&stream, &GREETING[40..], &[]);
-        let ready = ready(b"10");
-        send_raw(&stream, &ready[..30], &[two.as_fd()]);
-        send_raw(&stream, &ready[30..], &[three.as_fd()]);
-        // The server's greeting, and its READY.
-        let mut answer = vec![0; 64 + 2];
-        stream.read_exact(&mut answer).unwrap();
-        let mut body = vec![0; answer[65].into()];
-        stream.read_exact(&mut body).unwrap();
-        send_raw(&stream, b"\0\x02hi", &[four.as_fd()]);
-        stream
-    });
-    let (mut connection, _server) = accepting.await.unwrap();
-    let _stream = raw.await.unwrap();
+    let stream = connect_raw(&name);
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    // The server has looked once when this is there. The next time all waits there, but a read ends behind descriptors.
+    let mut answer = [0; 64 + 2];
+    bounded(stream.read_exact(&mut answer[..12])).await.unwrap();
+    send_raw(&stream, &GREETING[..40], &[early[0].writer.as_fd()]);
+    send_raw(&stream, &GREETING[40..], &[]);
+    let ready = ready(b"10");
+    send_raw(&stream, &ready[..30], &[early[1].writer.as_fd()]);
+    send_raw(&stream, &ready[30..], &[early[2].writer.as_fd()]);
+    let mut connection = bounded(server.accept()).await.unwrap();
+    // The rest of the server's greeting, and its READY.
+    bounded(stream.read_exact(&mut answer[12..])).await.unwrap();
+    let mut body = vec![0; answer[65].into()];
+    bounded(stream.read_exact(&mut body)).await.unwrap();
+    send_raw(&stream, b"\0\x02hi", &[after.writer.as_fd()]);
     let (message, descriptors) = connection.recv_with_descriptors().await.unwrap().unwrap();
     assert_eq!((message.to_text(), descriptors.len()), (Some("hi"), 1));
     for pipe in early {

@@ -122,9 +122,29 @@ async fn read_some(stream: &mut BoxStream, input: &mut BytesMut, most: usize) ->
         let mut stack = [0; 1024];
         let room = most.min(stack.len());
         let mut buffer = ReadBuf::new(&mut stack[..room]);
-        ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        if !read_now(stream, &mut buffer)? {
+            ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))?;
+        }
         input.extend_from_slice(buffer.filled());
         Poll::Ready(Ok(buffer.filled().len()))
     })
     .await
+}
+
+/// Reads what waits already in a socket that may have descriptors beside its bytes; false when there is nothing, or no such socket.
+///
+/// A read ends where bytes with descriptors end, although others wait behind them; tokio takes one that ended early for the
+/// last, and would wait for more to come.
+fn read_now(stream: &BoxStream, buffer: &mut ReadBuf<'_>) -> io::Result<bool> {
+    let Some(socket) = stream.plain_socket().filter(|_| stream.carries_descriptors()) else {
+        return Ok(false);
+    };
+    match rustix::io::read(socket, buffer.initialize_unfilled()) {
+        Ok(length) => {
+            buffer.advance(length);
+            Ok(true)
+        }
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
