@@ -72,6 +72,7 @@ mod limits;
 mod lone;
 mod server;
 mod table;
+mod waiting;
 mod wire;
 
 pub use caller::Caller;

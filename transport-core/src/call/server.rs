@@ -1,6 +1,6 @@
 //! The side that answers calls.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +10,7 @@ use tokio::task::{self, AbortHandle, JoinSet};
 
 use super::error::{CallProtocolError, ErrorReply};
 use super::limits::CallLimits;
+use super::waiting::Waiting;
 use super::wire::{CallId, FromCaller, Head, Kind, read_from_caller};
 use crate::connection::{Connection, Outbound, RecvError, SendError};
 use crate::message::{Lent, Message, MessageRef};
@@ -220,8 +221,8 @@ impl<H: FnMut(Request<'_>) -> Answer> Work<H> {
             Ok(FromCaller::Call(id, message)) => {
                 if self.waiting.is_empty() && self.has_room(out) {
                     self.begin(id, message, out);
-                } else {
-                    self.waiting.push(id, message);
+                } else if !self.waiting.push(id, message) {
+                    self.violation.get_or_insert(CallProtocolError::IdInUse);
                 }
             }
             Ok(FromCaller::Cancel(id)) => {
@@ -268,49 +269,6 @@ impl<H: FnMut(Request<'_>) -> Answer> Work<H> {
 
     fn check(&self) -> Result<(), CallProtocolError> {
         self.violation.map_or(Ok(()), Err)
-    }
-}
-
-/// Calls for which there was no room yet, in their order. No more is read when they are full, so they hold at most what
-/// one read brings on top; until then it is, since some may be given up.
-#[derive(Default)]
-struct Waiting {
-    calls: VecDeque<(CallId, Message)>,
-    bytes: usize,
-}
-
-const WAITING_FULL: usize = 128 << 10;
-/// What a call counts on top of its bytes.
-const WAITING_OVERHEAD: usize = 64;
-
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes >= WAITING_FULL
-    }
-
-    fn push(&mut self, id: CallId, message: MessageRef<'_>) {
-        self.bytes += message.byte_count() + WAITING_OVERHEAD;
-        self.calls.push_back((id, message.to_message()));
-    }
-
-    fn pop(&mut self) -> Option<(CallId, Message)> {
-        let (id, message) = self.calls.pop_front()?;
-        self.bytes -= message.byte_count() + WAITING_OVERHEAD;
-        Some((id, message))
-    }
-
-    fn cancel(&mut self, id: CallId) {
-        self.calls.retain(|(waiting, message)| {
-            let keep = *waiting != id;
-            if !keep {
-                self.bytes -= message.byte_count() + WAITING_OVERHEAD;
-            }
-            keep
-        });
     }
 }
 
