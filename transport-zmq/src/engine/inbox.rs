@@ -80,6 +80,14 @@ impl Incoming {
         Incoming { hub, queue: FairQueue::new(), spin }
     }
 
+    /// That of a socket that sends and receives in turns: its waits are for an answer, or for the next question.
+    pub(crate) fn in_turns(hub: Arc<Hub>) -> Incoming {
+        let asked_for = !hub.config.spin.is_zero();
+        let spin =
+            if asked_for { Spin::new(hub.config.spin) } else { Spin::adaptive(hub.config.adaptive_spin) };
+        Incoming { hub, queue: FairQueue::new(), spin }
+    }
+
     /// The next message. A task that always finds something must not keep its thread to itself: it has to wait now and then.
     #[inline]
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Message> {

@@ -25,6 +25,7 @@ mod pattern;
 mod pipes;
 mod room;
 mod spin;
+mod spin_payoff;
 mod stage;
 mod turn;
 

@@ -40,7 +40,7 @@ impl RepSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> RepSocket {
         let hub = Hub::new(transports, config, SocketType::Rep, Arc::new(Open));
-        RepSocket { incoming: Incoming::new(Arc::clone(&hub)), hub: Owner::new(hub), asking: None }
+        RepSocket { incoming: Incoming::in_turns(Arc::clone(&hub)), hub: Owner::new(hub), asking: None }
     }
 
     /// Receives the next request. What came without an envelope is dropped.

@@ -82,7 +82,7 @@ impl ReqSocket {
     /// A socket without endpoints. Must be called within a tokio runtime.
     pub fn new(transports: &Transports, config: SocketConfig) -> ReqSocket {
         let hub = Hub::new(transports, config, SocketType::Req, Arc::new(Open));
-        let (incoming, outgoing) = (Incoming::new(Arc::clone(&hub)), Outgoing::new(Arc::clone(&hub)));
+        let (incoming, outgoing) = (Incoming::in_turns(Arc::clone(&hub)), Outgoing::new(Arc::clone(&hub)));
         ReqSocket {
             hub: Owner::new(hub),
             incoming,

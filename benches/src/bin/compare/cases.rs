@@ -4,7 +4,7 @@
 //! no row of a case is simply not run for it, and ratios to it are then null.
 
 use crate::job::{Wire, Work};
-use crate::patterns::{self, Pattern};
+use crate::patterns::{self, Pattern, Waiting};
 use crate::subjects::{certgen, codec, codec_tls, libzmq, openssl, ours, raw, raw_tls, zeromq};
 
 /// One case: a piece of work that all its subjects do alike.
@@ -44,7 +44,7 @@ const TLS: &[(&str, Wire)] = &[("tls", Wire::Tcp)];
 const SIZES: &[usize] = &[64, 1024, 65536];
 const SOCKETS: &[(&str, Wire)] = &[("tcp", Wire::Tcp), ("ipc", Wire::Unix)];
 const NO_SIZE: &[usize] = &[0];
-const REQUESTS: Pattern = Pattern::ReqRep { spin: false };
+const REQUESTS: Pattern = Pattern::ReqRep(Waiting::Default);
 
 const FAMILIES: &[Family] = &[
     Family {
@@ -240,11 +240,42 @@ const FAMILIES: &[Family] = &[
         sizes: SIZES,
         amount: Amount::Timed,
         subjects: &[
-            ("ours", |job| patterns::run(&ours::ENDS, Pattern::ReqRep { spin: false }, job)),
-            ("libzmq", |job| patterns::run(&libzmq::ENDS, Pattern::ReqRep { spin: false }, job)),
-            ("zeromq", |job| patterns::run(&zeromq::ENDS, Pattern::ReqRep { spin: false }, job)),
+            ("ours", |job| patterns::run(&ours::ENDS, REQUESTS, job)),
+            ("libzmq", |job| patterns::run(&libzmq::ENDS, REQUESTS, job)),
+            ("zeromq", |job| patterns::run(&zeromq::ENDS, REQUESTS, job)),
             ("raw", raw::rtt),
-            ("ours-spin", |job| patterns::run(&ours::ENDS, Pattern::ReqRep { spin: true }, job)),
+            ("ours-asleep", |job| patterns::run(&ours::ENDS, Pattern::ReqRep(Waiting::Asleep), job)),
+            ("ours-spin", |job| patterns::run(&ours::ENDS, Pattern::ReqRep(Waiting::Spinning), job)),
+        ],
+    },
+    Family {
+        kind: "zmq/reqrep-one-core",
+        unit: "us p50",
+        wires: SOCKETS,
+        sizes: &[64],
+        amount: Amount::Timed,
+        subjects: &[
+            ("ours", |job| patterns::run_on_one_core(&ours::ENDS, REQUESTS, job)),
+            ("ours-asleep", |job| {
+                patterns::run_on_one_core(&ours::ENDS, Pattern::ReqRep(Waiting::Asleep), job)
+            }),
+            ("ours-spin", |job| {
+                patterns::run_on_one_core(&ours::ENDS, Pattern::ReqRep(Waiting::Spinning), job)
+            }),
+            ("libzmq", |job| patterns::run_on_one_core(&libzmq::ENDS, REQUESTS, job)),
+        ],
+    },
+    Family {
+        kind: "zmq/reqrep-cpu",
+        unit: "ns of CPU",
+        wires: SOCKETS,
+        sizes: &[64],
+        amount: Amount::Fixed(20_000),
+        subjects: &[
+            ("ours", |job| patterns::answering_cpu(&ours::ENDS, Waiting::Default, job)),
+            ("ours-asleep", |job| patterns::answering_cpu(&ours::ENDS, Waiting::Asleep, job)),
+            ("ours-spin", |job| patterns::answering_cpu(&ours::ENDS, Waiting::Spinning, job)),
+            ("libzmq", |job| patterns::answering_cpu(&libzmq::ENDS, Waiting::Default, job)),
         ],
     },
     Family {

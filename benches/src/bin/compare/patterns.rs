@@ -50,14 +50,25 @@ pub(crate) enum Pattern {
     DealerRouter(usize),
     /// PUB to so many SUBs.
     PubSub(usize),
-    /// REQ and REP, one request after the other; with `spin`, both look for a while before they sleep.
-    ReqRep { spin: bool },
+    /// REQ and REP, one request after the other, which wait so.
+    ReqRep(Waiting),
+}
+
+/// What an end of ours does while it waits for its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Waiting {
+    /// What it does by default.
+    Default,
+    /// It sleeps at once.
+    Asleep,
+    /// It looks for a while first.
+    Spinning,
 }
 
 impl Pattern {
     /// Whether it is timed by round trips.
     pub(crate) fn is_round_trips(self) -> bool {
-        matches!(self, Pattern::ReqRep { .. })
+        matches!(self, Pattern::ReqRep(_))
     }
 }
 
@@ -85,13 +96,22 @@ pub(crate) const GREETING: &[u8] = &[0];
 
 /// Messages one way, or round trips.
 pub(crate) fn run(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
-    complete(Running::start(ends, None, pattern, job)?, pattern)
+    complete(Running::start(ends, None, CORES, pattern, job)?, pattern)
+}
+
+/// The same with both ends on one core.
+pub(crate) fn run_on_one_core(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
+    complete(Running::start(ends, None, ONE_CORE, pattern, job)?, pattern)
 }
 
 /// The same through a proxy, whose process has a core to itself while the two ends share the other.
 pub(crate) fn run_through(proxy: Role, ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
-    complete(Running::start(ends, Some(proxy), pattern, job)?, pattern)
+    complete(Running::start(ends, Some(proxy), ONE_CORE, pattern, job)?, pattern)
 }
+
+/// The sender's core and the receiver's.
+const CORES: [usize; 2] = [pin::SENDER, pin::RECEIVER];
+const ONE_CORE: [usize; 2] = [pin::SENDER; 2];
 
 fn complete(mut running: Running, pattern: Pattern) -> Result<Outcome> {
     if pattern.is_round_trips() {
@@ -105,7 +125,7 @@ fn complete(mut running: Running, pattern: Pattern) -> Result<Outcome> {
 
 /// The sender's time on its core, in nanoseconds a message.
 pub(crate) fn sender_cpu(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Outcome> {
-    let mut running = Running::start(ends, None, pattern, job)?;
+    let mut running = Running::start(ends, None, CORES, pattern, job)?;
     let before = process::cpu_nanoseconds(running.sender.id())?;
     running.begin()?;
     let (_, received) = running.finish()?;
@@ -113,9 +133,21 @@ pub(crate) fn sender_cpu(ends: &Ends, pattern: Pattern, job: &Job) -> Result<Out
     Ok(Outcome::Each { count: received, amount: whole(amount) / whole(job.count), parts: Vec::new() })
 }
 
+/// The time on its core of the end that answers, in nanoseconds a round trip.
+pub(crate) fn answering_cpu(ends: &Ends, waiting: Waiting, job: &Job) -> Result<Outcome> {
+    let mut running = Running::start(ends, None, CORES, Pattern::ReqRep(waiting), job)?;
+    let trips: Vec<u64> = running.sender.hear()?;
+    let amount = process::cpu_nanoseconds(running.receiver.id())?.saturating_sub(running.cpu);
+    Ok(Outcome::Each {
+        count: trips.len() as u64,
+        amount: whole(amount) / whole(job.count),
+        parts: Vec::new(),
+    })
+}
+
 /// The receiver's memory for each of the sending sockets, in bytes, when all are connected and have sent one message.
 pub(crate) fn receiver_memory(ends: &Ends, senders: usize, job: &Job) -> Result<Outcome> {
-    let mut running = Running::start(ends, None, Pattern::DealerRouter(senders), job)?;
+    let mut running = Running::start(ends, None, CORES, Pattern::DealerRouter(senders), job)?;
     thread::sleep(SETTLE);
     let amount = process::memory(running.receiver.id())?.saturating_sub(running.memory);
     running.begin()?;
@@ -133,15 +165,22 @@ struct Running {
     _proxy: Option<Child>,
     /// The receiver's memory before it had a peer.
     memory: u64,
+    /// And its time on its core.
+    cpu: u64,
     _folder: TempDir,
 }
 
 impl Running {
-    fn start(ends: &Ends, proxy: Option<Role>, pattern: Pattern, job: &Job) -> Result<Running> {
+    fn start(
+        ends: &Ends,
+        proxy: Option<Role>,
+        [senders_core, receivers_core]: [usize; 2],
+        pattern: Pattern,
+        job: &Job,
+    ) -> Result<Running> {
         let folder = sockets::folder()?;
         let mut part = Part { pattern, folder: folder.path().to_owned(), place: None };
-        let mut sender = Child::start(ends.sender, job, Some(pin::SENDER))?;
-        let receivers_core = if proxy.is_some() { pin::SENDER } else { pin::RECEIVER };
+        let mut sender = Child::start(ends.sender, job, Some(senders_core))?;
         let mut receiver = Child::start(ends.receiver, job, Some(receivers_core))?;
         part.place = sender.ask(&part)?;
         let mut place: Option<Place> = receiver.ask(&part)?;
@@ -153,11 +192,12 @@ impl Running {
             between = Some(proxy);
         }
         let memory = process::memory(receiver.id())?;
+        let cpu = process::cpu_nanoseconds(receiver.id())?;
         sender.tell(&place)?;
         if !pattern.is_round_trips() {
             sender.hear::<()>()?;
         }
-        Ok(Running { sender, receiver, _proxy: between, memory, _folder: folder })
+        Ok(Running { sender, receiver, _proxy: between, memory, cpu, _folder: folder })
     }
 
     /// Lets the sender begin.

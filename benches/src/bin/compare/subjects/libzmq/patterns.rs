@@ -200,7 +200,7 @@ fn kinds(pattern: Pattern) -> (SocketType, SocketType) {
         Pattern::PushPull | Pattern::Curve => (::zmq::PUSH, ::zmq::PULL),
         Pattern::DealerRouter(_) => (::zmq::DEALER, ::zmq::ROUTER),
         Pattern::PubSub(_) => (::zmq::PUB, ::zmq::SUB),
-        Pattern::ReqRep { .. } => (::zmq::REQ, ::zmq::REP),
+        Pattern::ReqRep(_) => (::zmq::REQ, ::zmq::REP),
     }
 }
 

@@ -14,7 +14,9 @@ use transport_zmq::{
 };
 
 use crate::job::{Job, Result, check_length, payload};
-use crate::patterns::{Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, now, ready};
+use crate::patterns::{
+    Arrivals, Credit, Ends, GREETING, GREETING_EVERY, Part, Pattern, Place, Waiting, now, ready,
+};
 use crate::process::{Parent, Role, allow_many_files};
 use crate::subjects::runtime::block_on;
 
@@ -96,8 +98,8 @@ fn send(job: &Job, parent: &mut Parent, at_once: usize) -> Result<()> {
                 };
                 flow(back, &part, job, parent, at_once, send).await
             }
-            Pattern::ReqRep { spin } => {
-                let socket = ReqSocket::new(&transports, looking(spin));
+            Pattern::ReqRep(waiting) => {
+                let socket = ReqSocket::new(&transports, waiting_so(waiting));
                 socket.connect(&receivers_place(parent)?.address)?;
                 ask(socket, job, parent).await
             }
@@ -231,8 +233,8 @@ fn receive(job: &Job, parent: &mut Parent, way: Way) -> Result<()> {
                 }
                 arrivals.finish(now(), parent)
             }
-            Pattern::ReqRep { spin } => {
-                let mut socket = RepSocket::new(&transports, looking(spin));
+            Pattern::ReqRep(waiting) => {
+                let mut socket = RepSocket::new(&transports, waiting_so(waiting));
                 let address = socket.bind(&address).await?.to_string();
                 parent.tell(&Some(Place { address, key: None }))?;
                 loop {
@@ -291,8 +293,12 @@ fn config() -> SocketConfig {
     SocketConfig::new(Policy::danger_anyone())
 }
 
-fn looking(spin: bool) -> SocketConfig {
-    if spin { config().with_spin(SPIN) } else { config() }
+fn waiting_so(waiting: Waiting) -> SocketConfig {
+    match waiting {
+        Waiting::Default => config(),
+        Waiting::Asleep => config().with_adaptive_spin(Duration::ZERO),
+        Waiting::Spinning => config().with_spin(SPIN),
+    }
 }
 
 /// The receiver's rules, and its public key.

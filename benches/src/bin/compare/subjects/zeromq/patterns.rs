@@ -57,7 +57,7 @@ fn send(job: &Job, parent: &mut Parent) -> Result<()> {
                 parent.hear::<Option<Place>>()?;
                 flow(socket, back, &part, job, parent).await
             }
-            Pattern::ReqRep { .. } => ask(connected(ReqSocket::new(), parent).await?, job, parent).await,
+            Pattern::ReqRep(_) => ask(connected(ReqSocket::new(), parent).await?, job, parent).await,
             Pattern::Curve => Err("it has no CURVE".into()),
         }
     })
@@ -136,7 +136,7 @@ fn receive(job: &Job, parent: &mut Parent) -> Result<()> {
                 // Behind the routing id.
                 count(socket, arrivals, |message| message.iter().skip(1).map(Bytes::len).sum(), parent).await
             }
-            Pattern::ReqRep { .. } => {
+            Pattern::ReqRep(_) => {
                 let mut socket = RepSocket::new();
                 parent.tell(&Some(bind(&mut socket, &part, job).await?))?;
                 loop {
