@@ -93,10 +93,27 @@ impl Batch {
     }
 
     /// Fills an empty batch with the messages at `places` in `memory`.
-    pub(crate) fn fill(&mut self, memory: Bytes, places: Vec<Place>, messages: usize) {
+    pub(crate) fn fill(&mut self, memory: Bytes, mut places: Vec<Place>, messages: usize) {
         debug_assert!(self.is_empty(), "what lies in memory comes first");
         debug_assert!(places.last().is_none_or(|place| !place.more() && place.range().end <= memory.len()));
+        // There was room for more of them.
+        if places.len() < places.capacity() / 4 {
+            places.shrink_to_fit();
+        }
         (self.memory, self.places, self.at, self.left) = (memory, places, 0, messages);
+    }
+
+    /// How many bytes were read for the messages, about.
+    pub(crate) fn bytes_read(&self) -> usize {
+        self.memory.len() + self.own.iter().map(Message::byte_count).sum::<usize>()
+    }
+
+    /// Sees to it that the buffer that the messages were read into is not kept alive.
+    pub(crate) fn leave_buffer(&mut self) {
+        if self.left > 0 && !self.memory.is_unique() {
+            self.copy_out();
+        }
+        self.own.iter_mut().for_each(|message| *message = message.detach());
     }
 
     /// How many messages are left.
@@ -138,6 +155,7 @@ impl Batch {
         let places = std::mem::take(&mut self.places);
         let mut rest = &places[std::mem::take(&mut self.at)..];
         self.left = 0;
+        let mut kept_bytes = 0;
         while !rest.is_empty() {
             let message;
             (message, rest) = split_message(rest);
@@ -146,14 +164,32 @@ impl Batch {
             if kept {
                 self.places.extend_from_slice(message);
                 self.left += 1;
+                kept_bytes += message.iter().map(|part| part.length()).sum::<usize>();
             }
         }
         self.own.retain(|message| keep(message.into()));
+        // Those who are slow to receive must not keep much more alive than their messages count.
+        if kept_bytes < self.memory.len() / 4 {
+            self.copy_out();
+        }
     }
 
     /// Forgets all messages.
     pub fn clear(&mut self) {
         *self = Batch::new();
+    }
+
+    /// Copies the parts that are left into memory of their own.
+    fn copy_out(&mut self) {
+        let rest = self.places.split_off(self.at);
+        let mut memory = Vec::with_capacity(rest.iter().map(|place| place.length()).sum());
+        let moved = rest.into_iter().map(|place| {
+            let start = memory.len();
+            memory.extend_from_slice(&self.memory[place.range()]);
+            Place::new(start..memory.len(), place.more()).expect("it lies no further on than before")
+        });
+        (self.places, self.at) = (moved.collect(), 0);
+        self.memory = memory.into();
     }
 
     /// Lends the message whose parts lie at `places`.
@@ -269,6 +305,38 @@ mod tests {
         expected.push(Message::from("own"));
         assert_eq!((lent(&batch), batch.len()), (expected.clone(), expected.len()));
         assert_eq!(batch.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_batch_that_leaves_its_buffer_has_the_same_messages_in_memory_of_its_own() {
+        let (mut batch, messages) = batch(&[&[3, 0], &[10]]);
+        let read = batch.memory.clone();
+        batch.leave_buffer();
+        assert!(read.is_unique());
+        assert_eq!(lent(&batch), messages);
+
+        let read = Bytes::from(vec![7; 100]);
+        let mut batch = Batch::new();
+        batch.push(Message::new(read.slice(..20)));
+        assert_eq!(batch.bytes_read(), 20);
+        batch.leave_buffer();
+        assert!(read.is_unique());
+        assert_eq!(lent(&batch), [Message::from(vec![7; 20])]);
+    }
+
+    #[test]
+    fn what_is_left_of_many_messages_gets_memory_of_its_own() {
+        let (mut batch, messages) = batch(&[&[500, 1], &[100], &[20, 10], &[400], &[5]]);
+        let read = batch.memory.clone();
+        batch.next();
+        batch.retain(|message| message.byte_count() > 5);
+        assert!(!read.is_unique());
+        assert_eq!(lent(&batch), messages[1..4]);
+        batch.next();
+        batch.retain(|message| message.byte_count() < 100);
+        assert!(read.is_unique());
+        assert_eq!((lent(&batch), batch.len()), (messages[2..3].to_vec(), 1));
+        assert_eq!(batch.next(), Some(messages[2].clone()));
     }
 
     #[test]

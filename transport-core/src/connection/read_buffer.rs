@@ -21,6 +21,11 @@ pub(super) struct ReadBuffer {
     large_frame: usize,
     /// The most that `bytes` has held since its memory was new.
     most_held: usize,
+    /// Bytes that came, and those of them that were handed out as messages, since `useless` was last decided on.
+    arrived: usize,
+    handed_out: usize,
+    /// Most of what came last were no messages.
+    useless: bool,
 }
 
 /// Small reads go through the stack, so that an idle connection needs no buffer and a lone message only one of its
@@ -34,12 +39,35 @@ impl ReadBuffer {
     /// The buffer of the handshake is of no use any more, but for what it holds.
     pub(super) fn new(handshake: BytesMut) -> ReadBuffer {
         let bytes = if handshake.is_empty() { BytesMut::new() } else { handshake };
-        ReadBuffer { bytes, read_size: STACK_READ, small_reads: 0, large_frame: 0, most_held: 0 }
+        let arrived = bytes.len();
+        ReadBuffer {
+            bytes,
+            read_size: STACK_READ,
+            small_reads: 0,
+            large_frame: 0,
+            most_held: 0,
+            arrived,
+            handed_out: 0,
+            useless: false,
+        }
+    }
+
+    /// Messages of so many bytes are handed out together; false when they are not worth the memory that they keep alive: a peer
+    /// that sends little else than commands has each of few messages keep a buffer full of those.
+    pub(super) fn hand_out(&mut self, bytes: usize) -> bool {
+        self.handed_out += bytes;
+        let used = self.arrived.saturating_sub(self.bytes.len());
+        if used >= 2 * LARGEST_READ {
+            self.useless = self.handed_out < used / 2;
+            (self.arrived, self.handed_out) = (self.bytes.len(), 0);
+        }
+        !self.useless || bytes >= LARGEST_READ / 2
     }
 
     /// Adds what came by another way.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+        self.arrived += bytes.len();
         self.most_held = self.most_held.max(self.bytes.len());
     }
 
@@ -67,6 +95,7 @@ impl ReadBuffer {
         let result = tokio_util::io::poll_read_buf(Pin::new(io), cx, &mut (&mut self.bytes).limit(room));
         if let Poll::Ready(Ok(length)) = &result {
             self.most_held = self.most_held.max(self.bytes.len());
+            self.arrived += *length;
             self.grow(*length, room);
         }
         result
@@ -128,6 +157,8 @@ impl ReadBuffer {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+
+    use bytes::Buf as _;
 
     use super::*;
     use crate::batch::Batch;
@@ -193,6 +224,30 @@ mod tests {
         assert_eq!(count, 100);
         let last = &source.rooms[source.rooms.len() - 6..];
         assert!(last.iter().all(|room| *room == 4 * frame.len()), "{:?}", source.rooms);
+    }
+
+    #[test]
+    fn messages_are_worth_their_memory_as_long_as_they_are_most_of_what_comes() {
+        let Reading { mut buffer, .. } = reading();
+        let mut worth = |messages: usize, others: usize, waiting: usize| {
+            buffer.push(&vec![0; messages + others + waiting]);
+            buffer.bytes.advance(messages + others);
+            let worth = buffer.hand_out(messages);
+            buffer.bytes.clear();
+            buffer.arrived -= waiting;
+            worth
+        };
+        for _ in 0..100 {
+            assert!(worth(6000, 4000, 1 << 20), "what is not decoded yet does not matter");
+        }
+        // It shows after a while, and is over after a while.
+        for (messages, others, expected) in [(4000, 6000, false), (6000, 4000, true)] {
+            let shows = (0..100).position(|_| worth(messages, others, 0) == expected).unwrap();
+            assert!(shows <= 4 * LARGEST_READ / 10_000, "{shows}");
+            assert_eq!(worth(4000, 0, 0), expected);
+        }
+        assert!(!worth(1, 10 << 20, 0), "at once when it is so much");
+        assert!(worth(LARGEST_READ / 2, LARGEST_READ, 0), "what is large is worth it");
     }
 
     #[test]

@@ -119,13 +119,24 @@ impl Inbound {
         cx: &mut Context<'_>,
     ) -> Poll<Result<usize, RecvError>> {
         if self.arriving.is_some() {
-            return self.poll_one_by_one(link, cx, max, &mut |message, _link| batch.push(message));
+            let received = self.poll_one_by_one(link, cx, max, &mut |message, _link| batch.push(message));
+            self.hand_out(batch);
+            return received;
         }
-        self.poll_batch(link, cx, |decoder, input, _link, count| {
+        let received = self.poll_batch(link, cx, |decoder, input, _link, count| {
             let decoded = decoder.decode_batch(input, batch, max - *count);
             *count = batch.len();
             decoded
-        })
+        });
+        self.hand_out(batch);
+        received
+    }
+
+    /// Those who are slow to receive must not keep much more alive than their messages count.
+    fn hand_out(&mut self, batch: &mut Batch) {
+        if !batch.is_empty() && !self.input.hand_out(batch.bytes_read()) {
+            batch.leave_buffer();
+        }
     }
 
     pub(in crate::connection) fn poll_recv_each<L: Link>(

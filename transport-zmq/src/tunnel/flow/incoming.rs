@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::outgoing::LARGEST_DATA;
 use super::{MESSAGES_IN_FLIGHT, WINDOW};
 use crate::tunnel::wire::{Frame, Reason};
 
@@ -53,7 +54,9 @@ impl Incoming {
         if self.stopped {
             self.consumed = received;
         } else {
-            self.arrived.push_back(bytes);
+            // The application may be slow, and the buffer that a few bytes came in much larger than the window.
+            let few = bytes.len() < LARGEST_DATA;
+            self.arrived.push_back(if few { Bytes::copy_from_slice(&bytes) } else { bytes });
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ enum End {
 }
 
 /// The most bytes in one message.
-const LARGEST_DATA: usize = 64 << 10;
+pub(super) const LARGEST_DATA: usize = 64 << 10;
 /// So many bytes may wait here for a place in the peer's window.
 pub(super) const OUT: usize = 128 << 10;
 

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 
-use super::{ZmtpDecoder, frame_length};
+use super::{LARGE_PART, ZmtpDecoder, frame_length};
 use crate::framing::zmtp::frame::{COMMAND, Header, MORE};
 use crate::framing::{Event, FramingError};
 use crate::message::Message;
@@ -34,12 +34,12 @@ impl ZmtpDecoder {
         Ok(end > 0)
     }
 
-    /// Gives the buffer back, so that the connection can use it again. Parts of an unfinished message that are small
-    /// beside it are copied out first: a peer could otherwise make each of them keep a large buffer alive.
+    /// Gives the buffer back, so that the connection can use it again. Parts of an unfinished message that are small, or small
+    /// beside it, are copied out first: a peer could otherwise make each of them keep a large buffer alive.
     pub(super) fn let_go_of_chunk(&mut self) {
         let buffer = self.chunk.len();
         for part in &mut self.parts[self.own_parts..] {
-            if part.len() < buffer / 4 {
+            if part.len() < LARGE_PART.max(buffer / 4) {
                 *part = Bytes::copy_from_slice(part);
             }
         }

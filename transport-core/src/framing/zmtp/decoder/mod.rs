@@ -237,7 +237,7 @@ fn frame_length(header: Header) -> usize {
 /// not keep a read buffer alive for each.
 #[inline]
 fn take_front(input: &mut BytesMut, end: usize) -> Bytes {
-    if end >= SMALL_PART {
+    if end >= SMALL_BATCH {
         return input.split_to(end).freeze();
     }
     let few = Bytes::copy_from_slice(&input[..end]);
@@ -248,8 +248,11 @@ fn take_front(input: &mut BytesMut, end: usize) -> Bytes {
 /// Longest command after the handshake: PING has a few bytes, a subscription the bytes of its topic.
 const COMMAND_LIMIT: usize = 64 << 10;
 
-/// Parts from this size on are worth the memory that they lie in.
-const SMALL_PART: usize = 4 << 10;
+/// Messages that come together and are so few get memory of their own.
+const SMALL_BATCH: usize = 4 << 10;
+
+/// Parts of an unfinished message from this size on are worth the read buffer that they lie in.
+const LARGE_PART: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -369,17 +372,27 @@ mod tests {
 
     #[test]
     fn a_small_part_does_not_keep_a_large_buffer_alive() {
-        let mut decoder = decoder(1 << 20, 1000);
-        let mut input = BytesMut::new();
-        let command = [&[0x06][..], &60_000u64.to_be_bytes(), b"\x01X", &[0; 59_998]].concat();
-        for _ in 0..10 {
-            input.extend_from_slice(&[&command[..], b"\x01\x01a"].concat());
-            assert!(decoder.decode(&mut input).unwrap().is_none());
+        type Decode = fn(&mut ZmtpDecoder, &mut BytesMut) -> Result<Option<Event>, FramingError>;
+        let ways: [Decode; 3] = [
+            |decoder, input| decoder.decode(input),
+            |decoder, input| decoder.decode_each(input, &mut |_| panic!("it is unfinished")),
+            |decoder, input| decoder.decode_batch(input, &mut Batch::new(), 10),
+        ];
+        for decode in ways {
+            let mut decoder = decoder(1 << 20, 1000);
+            let mut input = BytesMut::new();
+            let command = [&[0x06][..], &60_000u64.to_be_bytes(), b"\x01X", &[0; 59_998]].concat();
+            for before in [&command[..], b""].repeat(5) {
+                input.reserve(100_000);
+                input.extend_from_slice(&[before, b"\x01\x01a"].concat());
+                assert!(decode(&mut decoder, &mut input).unwrap().is_none());
+            }
+            decoder.let_go_of_chunk();
+            assert_eq!(decoder.parts.len(), 10);
+            assert!(decoder.parts.iter().all(|part| part.is_unique()), "each part has memory of its own");
+            input.extend_from_slice(&[&[0x06][..], &65_537u64.to_be_bytes()].concat());
+            assert!(matches!(decode(&mut decoder, &mut input), Err(FramingError::TooLarge { .. })));
         }
-        decoder.let_go_of_chunk();
-        assert!(decoder.parts.iter().all(|part| part.is_unique()), "each part has memory of its own");
-        input.extend_from_slice(&[&[0x06][..], &65_537u64.to_be_bytes()].concat());
-        assert!(matches!(decoder.decode(&mut input), Err(FramingError::TooLarge { .. })));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::taken::Taken;
-use super::{COMMAND_LIMIT, SMALL_PART, ZmtpDecoder, take_front};
+use super::{COMMAND_LIMIT, LARGE_PART, ZmtpDecoder, take_front};
 use crate::batch::{Batch, Place};
 use crate::framing::zmtp::sealed::OpenedFrame;
 use crate::framing::{Event, FramingError};
@@ -116,7 +116,7 @@ impl ZmtpDecoder {
         }
         // Small parts of an unfinished message must not each keep a read buffer alive.
         let content =
-            if more && content.len() < SMALL_PART { Bytes::copy_from_slice(&content) } else { content };
+            if more && content.len() < LARGE_PART { Bytes::copy_from_slice(&content) } else { content };
         let event = self.part(more, content);
         self.own_parts = self.parts.len();
         Ok(event)
