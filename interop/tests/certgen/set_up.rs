@@ -83,9 +83,9 @@ impl Folder {
 
     /// A command, cut at its spaces, in this folder.
     pub(crate) fn command(&self, command: &str) -> Command {
-        // A limit on its time, so that a test ends.
+        // A limit on its time, so that a test ends: far more than it takes on a busy machine.
         let mut made = Command::new("timeout");
-        made.arg("30").args(command.split(' ')).current_dir(self.0.path());
+        made.arg("120").args(command.split(' ')).current_dir(self.0.path());
         made
     }
 }
@@ -112,7 +112,7 @@ impl Running {
                 }
             });
         }
-        let line = line.recv_timeout(Duration::from_secs(20)).expect("the program says that it is ready");
+        let line = line.recv_timeout(Duration::from_secs(60)).expect("the program says that it is ready");
         (Running(child), line)
     }
 }
