@@ -135,6 +135,53 @@ fn a_password_file_that_others_can_read_is_refused_with_the_command_that_mends_i
     }
 }
 
+/// Unknown users cost what known ones do, and on no thread of the runtime: counted in processor time, which others do not disturb.
+#[test]
+fn passwords_are_stretched_one_to_a_core_away_from_the_runtime_and_not_for_who_has_gone() {
+    const ITERATIONS: u32 = 50_000;
+    let folder = folder();
+    let path = folder.path().join("passwords");
+    let before = thread_time();
+    PasswordFile::set(&path, "alice", Some(&Verifier::new("secret", ITERATIONS).unwrap())).unwrap();
+    let stretch = thread_time() - before;
+    let file = PasswordFile::open(&path).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_time().build().unwrap();
+    runtime.block_on(async {
+        // All that is stretched is stretched in this one thread.
+        let elsewhere = async || tokio::task::spawn_blocking(thread_time).await.unwrap();
+        for (user, password, right) in
+            [("alice", "secret", true), ("alice", "x", false), ("nobody", "x", false), ("nobody", "", false)]
+        {
+            let (here, there) = (thread_time(), elsewhere().await);
+            let Verdict::Later(verdict) = file.verify(user, password.as_bytes()) else { panic!("{user}") };
+            assert_eq!(verdict.await, Ok(right), "{user} {password}");
+            let (here, there) = (thread_time() - here, elsewhere().await - there);
+            let stretches = if password.is_empty() { 0..1 } else { 1..2 };
+            assert!(here < stretch / 2, "{user} {password}: {here:?} here, a stretch takes {stretch:?}");
+            let about = (there + stretch / 2).as_nanos() / stretch.as_nanos();
+            assert!(stretches.contains(&about), "{user} {password}: {there:?}, a stretch takes {stretch:?}");
+        }
+
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let there = elsewhere().await;
+        for _ in 0..cores * 20 {
+            let Verdict::Later(verdict) = file.verify("alice", b"x") else { panic!() };
+            let soon = tokio::time::timeout(std::time::Duration::ZERO, verdict);
+            let _gone = soon.await;
+        }
+        let there = elsewhere().await - there;
+        assert!(
+            there < stretch * 10 * u32::try_from(cores).unwrap(),
+            "{there:?}, a stretch takes {stretch:?}"
+        );
+    });
+}
+
+fn thread_time() -> std::time::Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
 /// Collects what is logged as a warning.
 #[derive(Clone, Default)]
 struct Warnings(Arc<Mutex<Vec<String>>>);

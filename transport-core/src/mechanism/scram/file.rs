@@ -9,12 +9,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::accounts::{AccountStore, Lookup};
@@ -36,6 +39,8 @@ struct Inner {
     file: SecretFile,
     secret: Vec<u8>,
     loaded: Mutex<Loaded>,
+    /// Held while a password is stretched.
+    stretching: Arc<Semaphore>,
 }
 
 /// What was read last.
@@ -92,7 +97,8 @@ impl PasswordFile {
         let (stamp, users) = read(&file)?;
         let secret = users.secret.clone();
         let loaded = Mutex::new(Loaded { users: Arc::new(users), stamp, failed: None });
-        Ok(PasswordFile { inner: Arc::new(Inner { file, secret, loaded }) })
+        let stretching = Arc::new(Semaphore::new(available_parallelism().map_or(1, NonZero::get)));
+        Ok(PasswordFile { inner: Arc::new(Inner { file, secret, loaded, stretching }) })
     }
 
     /// Sets a user's verifier, or removes the user with `None`; makes the file if there is none.
@@ -183,17 +189,26 @@ impl AccountStore for PasswordFile {
 }
 
 /// Stretches the password for every login, unknown users' too: slow by design. SCRAM costs the server two hashes.
+///
+/// At most as many passwords as there are cores are stretched at once, in tokio's threads for blocking work. The others wait in
+/// their handshakes; one that ends leaves no work behind but what was under way.
 impl PasswordVerifier for PasswordFile {
     fn verify(&self, user: &str, password: &[u8]) -> Verdict {
         let users = self.users();
         let known = users.verifiers.get(user).cloned();
         let is_known = known.is_some();
-        let verifier = known.map_or_else(|| Verifier::with_salt("nobody", vec![0; 16], users.iterations), Ok);
-        let password = std::str::from_utf8(password).map(|password| Zeroizing::new(password.to_owned()));
-        let (Ok(verifier), Ok(password)) = (verifier, password) else { return Verdict::Now(false) };
+        let verifier = known.unwrap_or_else(|| Verifier::of_nobody(vec![0; 16], users.iterations));
+        let Ok(password) = std::str::from_utf8(password) else { return Verdict::Now(false) };
+        let password = Zeroizing::new(password.to_owned());
+        let stretching = Arc::clone(&self.inner.stretching);
         Verdict::Later(Box::pin(async move {
-            let work = tokio::task::spawn_blocking(move || verifier.matches(&password));
-            work.await.map(|right| right & is_known).map_err(|error| error.to_string())
+            let turn = stretching.acquire_owned().await.map_err(|error| error.to_string())?;
+            let work = tokio::task::spawn_blocking(move || {
+                let right = verifier.matches(&password) & is_known;
+                drop(turn);
+                right
+            });
+            work.await.map_err(|error| error.to_string())
         }))
     }
 }

@@ -177,10 +177,7 @@ impl Server {
             None => {
                 let salt = made_up_salt(&*self.config.store, &hello.user);
                 let iterations = self.config.store.iterations();
-                let nobodys = Key([0; 32]);
-                let verifier =
-                    Verifier { salt, iterations, stored_key: nobodys.clone(), server_key: nobodys };
-                Account { known: false, verifier }
+                Account { known: false, verifier: Verifier::of_nobody(salt, iterations) }
             }
         };
         let nonce = format!("{}{}", hello.nonce, new_nonce()?);
