@@ -125,7 +125,7 @@ async fn of_many_messages_of_all_sizes_each_has_its_own_descriptors() {
     drop(sender);
     let mut next = [0; 4];
     for _ in 0..4 * MESSAGES {
-        let (message, descriptors) = receiver.recv_with_descriptors().await.unwrap().unwrap();
+        let (message, descriptors) = bounded(receiver.recv_with_descriptors()).await.unwrap().unwrap();
         let text = message.to_text().unwrap();
         let (who, number) = text.split_once(' ').unwrap();
         let (who, number): (usize, usize) = (who.parse().unwrap(), number.parse().unwrap());
@@ -401,8 +401,10 @@ async fn write_with(stream: &mut BoxStream, bytes: &[u8], descriptors: &[Borrowe
     assert_eq!(written.expect("write"), bytes.len());
 }
 
+/// A file in memory: how slow or full a disk is does not matter.
 fn file_with(text: &str) -> std::fs::File {
-    let mut file = tempfile::tempfile().expect("a file");
+    let memory = rustix::fs::memfd_create("text", rustix::fs::MemfdFlags::CLOEXEC).expect("a file");
+    let mut file = std::fs::File::from(memory);
     file.write_all(text.as_bytes()).expect("write");
     file
 }
