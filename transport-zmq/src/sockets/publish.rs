@@ -56,6 +56,9 @@ pub struct PubSocket {
 /// last peer of a topic are told of, unless the socket is [`verbose`](XPubSocket::verbose) or
 /// [`verboser`](XPubSocket::verboser). When a peer goes, its subscriptions end as if it had taken them back. A peer that takes
 /// back what it never had is told of only where nobody has subscribed to the topic.
+///
+/// Peers have their turns here too: the end of one's subscription may be received after the beginning of another's that came
+/// later. A [`proxy`](crate::proxy()) passes on only what is true by then.
 pub struct XPubSocket {
     hub: Owner,
     publisher: Publisher,
