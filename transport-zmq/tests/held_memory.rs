@@ -31,10 +31,14 @@ const MARK: usize = 1 << 20;
 /// Beside what counts: the connection's own buffers, and those of the test's.
 const BUFFERS: usize = 2 << 20;
 
-/// Sends this again and again until no more of it is taken.
+/// Sends this again and again until no more of it is taken, however often the other side gets a turn.
 async fn fill(peer: &mut TcpStream, bytes: &[u8]) {
-    while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), peer.write_all(bytes)).await {
-        written.unwrap();
+    let (mut at, mut quiet) = (0, 0);
+    while quiet < 3 {
+        match tokio::time::timeout(Duration::from_millis(100), peer.write(&bytes[at..])).await {
+            Ok(written) => (at, quiet) = ((at + written.unwrap()) % bytes.len(), 0),
+            Err(_) => quiet += 1,
+        }
     }
 }
 
