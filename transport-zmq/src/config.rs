@@ -148,7 +148,7 @@ pub struct SocketConfig {
     ///
     /// Two ends that answer each other at once on a core each take their turns several times as fast, and use less of their
     /// cores, since waking one takes longer. Whoever waits for longer than four times this sleeps at once the next time; where
-    /// both ends share a core or a runtime's thread, or the thread has other work, it is tried once in 16,000 waits. `spin`
+    /// both ends share a core or a runtime's thread, or the thread has other work, it is tried a few times in 16,000 waits. `spin`
     /// overrides it.
     pub adaptive_spin: Duration,
 }
