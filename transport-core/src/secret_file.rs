@@ -248,6 +248,8 @@ impl SecretFile {
     }
 
     fn try_write(&self, contents: &[u8]) -> io::Result<()> {
+        // Opened first: in a folder that cannot be, nothing is to be replaced.
+        let folder = File::open(folder_of(&self.path))?;
         let (beside, mut file) = Beside::create(&self.path)?;
         if let Some(gid) = self.reader_group {
             fchown(&file, None, Some(gid))?;
@@ -256,7 +258,7 @@ impl SecretFile {
         file.write_all(contents)?;
         file.sync_all()?;
         beside.rename(&self.path)?;
-        File::open(folder_of(&self.path))?.sync_all()
+        folder.sync_all()
     }
 
     fn check(&self, metadata: &Metadata) -> Result<(), SecretFileError> {

@@ -182,6 +182,18 @@ fn a_file_for_a_group_is_written_with_that_group() {
     assert_eq!(names(folder.path()), ["secret"]);
 }
 
+#[test]
+fn in_a_folder_that_cannot_be_looked_into_the_old_file_stays() {
+    let Some(folder) = folder_if_root() else { return };
+    let path = file(&folder, 0o600);
+    chown(&path, Some(OTHER), Some(OTHER)).unwrap();
+    chown(folder.path(), Some(OTHER), Some(OTHER)).unwrap();
+    // It may be written to, and that the new name is on the disk cannot be made sure of.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o300)).unwrap();
+    assert_eq!(as_other("write", &path), "cannot write");
+    assert_eq!(fs::read(&path).unwrap(), b"the secret");
+}
+
 /// The other user's part, started by the tests above.
 #[test]
 #[ignore = "the other tests start it as another user"]

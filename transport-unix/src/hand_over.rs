@@ -11,7 +11,8 @@
 //! ```
 //!
 //! It is one socket that both processes have: a client that connects waits in its backlog, whoever accepts it. If the new
-//! process ends before it says "take", the old one goes on as if nothing had happened.
+//! process ends before it says "take", the old one goes on. Clients see the process that was given the listener last as their
+//! peer, in that case the one that has ended.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

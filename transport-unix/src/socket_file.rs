@@ -12,11 +12,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::access::Access;
 use crate::folders;
@@ -155,7 +155,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     if !metadata.file_type().is_socket() {
         return Err(in_use("what is there is no socket, so it is left alone"));
     }
-    match UnixStream::connect(path) {
+    match try_connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             tracing::info!(path = %path.display(), "removing a socket file that a server left behind");
             fs::remove_file(path)
@@ -163,6 +163,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         // Also when this process may not connect, or the backlog is full: somebody is there.
         _ => Err(in_use("a server listens there")),
     }
+}
+
+/// Connects without waiting: a blocking one waits for as long as a server accepts nobody and its backlog is full.
+fn try_connect(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 fn in_use(problem: &'static str) -> io::Error {

@@ -34,6 +34,23 @@ async fn a_connect_that_waits_fails_when_the_listener_goes() {
     assert!(error.to_string().contains("a.sock"), "{error}");
 }
 
+/// Such a server may have been stopped, and then a blocking connect to it takes for ever.
+#[tokio::test]
+async fn a_server_that_has_no_room_is_there_all_the_same() {
+    let full = Full::new();
+    let address = full.address.clone();
+    // In a thread of its own, so that the test ends if it blocks.
+    let (done, outcome) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listening = runtime.block_on(UnixTransport::new().listen(&address));
+        let _nobody_waits_any_more = done.send(listening.map(drop).map_err(|error| error.to_string()));
+    });
+    let outcome = outcome.recv_timeout(Duration::from_secs(60)).expect("an answer");
+    let error = outcome.expect_err("the place is taken");
+    assert!(error.contains("a.sock") && full.listener.accept().is_ok(), "{error}");
+}
+
 /// A listener that has no room for another connection.
 struct Full {
     address: Address,
