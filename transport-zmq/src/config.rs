@@ -149,7 +149,7 @@ pub struct SocketConfig {
     /// Two ends that answer each other at once on a core each take their turns several times as fast, and use less of their
     /// cores, since waking one takes longer. Whoever waits for longer than four times this sleeps at once the next time; where
     /// both ends share a core or a runtime's thread, or the thread has other work, it is tried a few times in 16,000 waits. `spin`
-    /// overrides it.
+    /// overrides it. It goes by the real clock: a test whose runs shall be alike, in virtual time, sets it to zero.
     pub adaptive_spin: Duration,
 }
 

@@ -50,6 +50,8 @@ impl World {
             control: faulty.control(),
             transports: Transports::new().with(faulty),
             config: SocketConfig::new(security)
+                // It goes by the real clock, which no seed repeats.
+                .with_adaptive_spin(Duration::ZERO)
                 .with_reconnect(backoff)
                 .with_linger(LINGER)
                 .with_limits(limits.with_write_time(5 * SECOND))
