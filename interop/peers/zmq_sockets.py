@@ -45,7 +45,7 @@ def to_text(data):
 
 def options(kind, routing_id=None, subscribe=(), send_mark=None, receive_mark=None, heartbeat=None, linger=0,
             handover=False, mandatory=True, immediate=False, correlate=False, relaxed=False, verbose=False,
-            verboser=False, no_drop=False, inverted=False, welcome=None, manual=False, security=None, wire=None,
+            verboser=False, no_drop=False, conflate=False, inverted=False, welcome=None, manual=False, security=None, wire=None,
             largest=None, dead_after=PATIENCE):
     """The options of libzmq for these settings."""
     yield zmq.LINGER, linger
@@ -84,6 +84,8 @@ def options(kind, routing_id=None, subscribe=(), send_mark=None, receive_mark=No
         yield zmq.XPUB_NODROP, 1
     if kind in ("PUB", "XPUB") and welcome is not None:
         yield zmq.XPUB_WELCOME_MSG, to_bytes(welcome)
+    if conflate:
+        yield zmq.CONFLATE, 1
     if inverted:
         yield zmq.INVERT_MATCHING, 1
     yield from secure(**(security or {}))
@@ -232,11 +234,24 @@ def recv_growing(name, quiet):
     """Receives numbers until none has come for so many milliseconds; any may be missing. Tells how many came."""
     count, before = 0, -1
     while sockets[name].poll(quiet):
-        number = number_of(sockets[name].recv_multipart())
-        if number <= before:
-            raise ValueError(f"{number} came after {before}")
-        count, before = count + 1, number
+        count, before = count + 1, larger(sockets[name].recv_multipart(), before)
     return {"count": count}
+
+
+def recv_up_to(name, last):
+    """Receives numbers up to this one; any other may be missing. Tells how many came."""
+    count, before = 0, -1
+    while before != last:
+        count, before = count + 1, larger(sockets[name].recv_multipart(), before)
+    return {"count": count}
+
+
+def larger(parts, before):
+    """The number of a message, which must be larger than the one before."""
+    number = number_of(parts)
+    if number <= before:
+        raise ValueError(f"{number} came after {before}")
+    return number
 
 
 def fill(name, front, size, most):
@@ -318,16 +333,16 @@ def poll(names, within):
 
 
 def proxy(kinds, ends):
-    """A stock zmq_proxy between two new sockets; answers where they are."""
-    pair = []
+    """A stock zmq_proxy between two new sockets, and one that captures if there is a third; answers where they are."""
+    made = []
     for kind, to in zip(kinds, ends):
         socket = context.socket(getattr(zmq, kind))
         socket.linger = 0
         socket.bind(to)
-        pair.append(socket)
-    threading.Thread(target=zmq.proxy, args=pair, daemon=True).start()
-    return {"ends": [to_text(socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0")) for socket in pair]}
+        made.append(socket)
+    threading.Thread(target=zmq.proxy, args=made, daemon=True).start()
+    return {"ends": [to_text(socket.get(zmq.LAST_ENDPOINT).rstrip(b"\0")) for socket in made]}
 
 
 serve([open, close, bind, connect, subscribe, unsubscribe, send, try_send, recv, send_shape, recv_shape,
-       send_numbers, recv_numbers, recv_growing, fill, exchange_numbers, echo, crowd, watch, event, poll, proxy])
+       send_numbers, recv_numbers, recv_growing, recv_up_to, fill, exchange_numbers, echo, crowd, watch, event, poll, proxy])

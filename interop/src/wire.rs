@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use transport::Policy;
 
 /// A transport that ZeroMQ has too.
@@ -20,6 +21,8 @@ pub enum Wire {
 pub struct Place {
     address: String,
     _folder: Option<TempDir>,
+    /// Has the port of [`Wire::unused`], so that nobody else gets it; who binds to just that port can.
+    reserved: Option<TcpSocket>,
 }
 
 impl Wire {
@@ -30,7 +33,7 @@ impl Wire {
     /// When no folder can be made.
     pub fn place(self) -> Place {
         match self {
-            Wire::Tcp => Place { address: "tcp://127.0.0.1:0".to_owned(), _folder: None },
+            Wire::Tcp => Place { address: "tcp://127.0.0.1:0".to_owned(), _folder: None, reserved: None },
             Wire::Ipc => {
                 let folder = tempfile::tempdir().expect("a temporary folder can be made");
                 // Other users shall come as far as the socket file, whose own mode decides.
@@ -39,6 +42,7 @@ impl Wire {
                 Place {
                     address: format!("unix://{}", folder.path().join("socket").display()),
                     _folder: Some(folder),
+                    reserved: None,
                 }
             }
         }
@@ -52,18 +56,19 @@ impl Wire {
         }
     }
 
-    /// An endpoint where nobody is, as ZeroMQ writes it: at the place for a socket file, or at a port that was free.
+    /// An endpoint where nobody is, as ZeroMQ writes it: at the place for a socket file, or at a port that is kept free as long
+    /// as the place is there.
     ///
     /// # Panics
     ///
     /// When there is no free port.
-    pub fn unused(self, place: &Place) -> String {
+    pub fn unused(self, place: &mut Place) -> String {
         match self {
             Wire::Ipc => place.zmq(),
             Wire::Tcp => {
-                let listener = std::net::TcpListener::bind("127.0.0.1:0");
-                let address = listener.and_then(|listener| listener.local_addr());
-                format!("tcp://{}", address.expect("there is a free port"))
+                let (socket, port) = reserve().expect("there is a free port");
+                place.reserved = Some(socket);
+                format!("tcp://127.0.0.1:{port}")
             }
         }
     }
@@ -87,6 +92,16 @@ impl Place {
     pub fn zmq(&self) -> String {
         to_zmq(&self.address)
     }
+}
+
+/// A port, and the socket that has it without listening. Others can bind to it too, as everyone here reuses addresses; but no
+/// socket that leaves the choice to the system gets it.
+fn reserve() -> std::io::Result<(TcpSocket, u16)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+    let port = socket.local_addr()?.port();
+    Ok((socket, port))
 }
 
 /// An address of this library as ZeroMQ writes it.

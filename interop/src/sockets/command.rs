@@ -75,6 +75,10 @@ pub enum Command {
         name: String,
         quiet: u64,
     },
+    RecvUpTo {
+        name: String,
+        last: u64,
+    },
     Fill {
         name: String,
         front: Vec<String>,
@@ -203,6 +207,12 @@ impl Sockets {
     /// many came.
     pub async fn recv_growing(&mut self, name: &str, quiet: u64) -> u64 {
         let answer = self.run(Command::RecvGrowing { name: name.to_owned(), quiet }).await;
+        answer["count"].as_u64().expect("it answers how many")
+    }
+
+    /// Receives numbers in order, of which any may be missing but this one, which is the last; tells how many came.
+    pub async fn recv_up_to(&mut self, name: &str, last: u64) -> u64 {
+        let answer = self.run(Command::RecvUpTo { name: name.to_owned(), last }).await;
         answer["count"].as_u64().expect("it answers how many")
     }
 

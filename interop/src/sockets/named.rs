@@ -131,6 +131,9 @@ impl<S: AnySocket> NamedSockets<S> {
                     json!({"count": recv_growing(self.find(&name)?, Duration::from_millis(quiet)).await?}),
                 );
             }
+            Command::RecvUpTo { name, last } => {
+                return Ok(json!({"count": recv_up_to(self.find(&name)?, last).await?}));
+            }
             Command::Fill { name, front, size, most } => {
                 return Ok(json!({"count": fill(self.find(&name)?, &list(&front), size, most).await?}));
             }
@@ -185,13 +188,25 @@ impl<S> fmt::Debug for NamedSockets<S> {
 async fn recv_growing(socket: &mut impl AnySocket, quiet: Duration) -> Result<u64, String> {
     let (mut count, mut before) = (0, None);
     while let Ok(message) = tokio::time::timeout(quiet, socket.recv()).await {
-        let number = number(&message?);
-        if number <= before {
-            return Err(format!("{number:?} came after {before:?}"));
-        }
-        (count, before) = (count + 1, number);
+        before = Some(larger(&message?, before)?);
+        count += 1;
     }
     Ok(count)
+}
+
+async fn recv_up_to(socket: &mut impl AnySocket, last: u64) -> Result<u64, String> {
+    let (mut count, mut before) = (0, None);
+    while before != Some(last) {
+        before = Some(larger(&socket.recv().await?, before)?);
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The number of a message, which must be larger than the one before.
+fn larger(message: &Message, before: Option<u64>) -> Result<u64, String> {
+    let number = number(message);
+    number.filter(|_| number > before).ok_or_else(|| format!("{number:?} came after {before:?}"))
 }
 
 async fn fill(socket: &mut impl AnySocket, front: &[Bytes], size: usize, most: u64) -> Result<u64, String> {

@@ -44,6 +44,8 @@ pub struct Settings {
     pub verboser: bool,
     /// A publisher waits for who has no room.
     pub no_drop: bool,
+    /// Only the newest message is kept.
+    pub conflate: bool,
     /// Publishers send what was not subscribed to, and subscribers want that.
     pub inverted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +143,8 @@ impl Settings {
             .with_limits(limits)
             .with_reconnect(soon)
             .with_linger(Duration::from_millis(self.linger))
-            .with_immediate(self.immediate))
+            .with_immediate(self.immediate)
+            .with_conflate(self.conflate))
     }
 
     fn security(&self) -> Result<Security, String> {

@@ -141,8 +141,8 @@ async fn messages_wait_for_who_binds_later(wire: Wire) {
     let both = waiting.into_iter().flat_map(|pair| [(pair, Side::Theirs), (mirrored(pair), Side::Ours)]);
     for (pair, binds) in both {
         let mut table = Table::new(&python, wire, binds);
-        let (place, name) = (wire.place(), &pair.name());
-        let endpoint = wire.unused(&place);
+        let (mut place, name) = (wire.place(), &pair.name());
+        let endpoint = wire.unused(&mut place);
         table.open(pair, binds.other(), Settings::new(), &endpoint).await;
         let (binds_later, waits) = table.both(binds);
         waits.send_numbers(name, &[], 100).await;

@@ -34,6 +34,7 @@ macro_rules! everywhere {
 mod by_hand;
 mod by_hand_bound;
 mod compatibility;
+mod conflation;
 mod credentials;
 mod crowd;
 mod joiners;
