@@ -16,7 +16,7 @@ use transport_core::{BackoffConfig, Limits, Message, Policy, Transports};
 use transport_zmq::curve::{CurveClient, CurveSecretKey, CurveServer};
 use transport_zmq::{
     HighWaterMark, Peer, PubSocket, PullSocket, PushSocket, RepSocket, ReqSocket, RequestError, Security,
-    SocketConfig, SocketEvent, SubSocket,
+    SocketConfig, SocketEvent, SubSocket, XPubSocket,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -130,6 +130,12 @@ fn numbered(sender: u64, number: u64, random: &mut Random) -> Message {
     [sender.to_le_bytes().to_vec(), number.to_le_bytes().to_vec(), padding].into_iter().collect()
 }
 
+/// Up to so many such messages, with the numbers from this one on.
+fn many(most: u64, sender: u64, first: u64, random: &mut Random) -> Vec<Message> {
+    let count = random.number(1..=most);
+    (first..first + count).map(|number| numbered(sender, number, random)).collect()
+}
+
 fn numbers(message: &Message) -> (u64, u64) {
     let number = |part: &[u8]| u64::from_le_bytes(part.try_into().unwrap());
     (number(&message[0]), number(&message[1]))
@@ -189,9 +195,11 @@ fn no_work_is_lost_as_long_as_nobody_is_killed() {
     });
 }
 
-/// Sends numbered messages until the time has come; tells how many were taken.
+/// Sends numbered messages until the time has come; tells how many were taken, or at least numbered.
 async fn push(world: &World, id: u64, mut random: Random, rough: bool) -> u64 {
     let mut sent = 0;
+    // Whether there is an endpoint where someone is to the end.
+    let mut heard = false;
     let mut socket = PushSocket::new(&world.transports, world.config.clone());
     while world.goes_on() {
         if rough {
@@ -199,10 +207,29 @@ async fn push(world: &World, id: u64, mut random: Random, rough: bool) -> u64 {
         } else if random.chance(50) {
             // The one place where someone is to the end; disconnecting drops what waits.
             socket.connect(THERE[0]).unwrap();
+            heard = true;
         } else {
             drop(socket.bind(HERE[random.length(0..=2)]).await);
         }
         for _ in 0..random.number(0..=30) {
+            if random.chance(20) {
+                // Short ones where all shall arrive: about as many messages as without slices.
+                let messages = many(if rough { 60 } else { 10 }, id, sent, &mut random);
+                match random.number(0..=2) {
+                    0 if heard => socket.send_many(&messages).await.unwrap(),
+                    // How many were sent is not told then: their numbers are not used again.
+                    1 if rough => {
+                        let longest = random.time(Duration::ZERO..=SECOND);
+                        drop(timeout(longest, socket.send_many(&messages)).await);
+                    }
+                    _ => {
+                        sent += socket.try_send_many(&messages).unwrap() as u64;
+                        continue;
+                    }
+                }
+                sent += messages.len() as u64;
+                continue;
+            }
             let message = numbered(id, sent, &mut random);
             // A send that is given up has sent nothing.
             if let Ok(taken) = timeout(random.time(Duration::ZERO..=SECOND), socket.send(&message)).await {
@@ -326,52 +353,74 @@ async fn reply(world: &World, mut random: Random) {
     close!(socket);
 }
 
+/// Publishes at random to a subscriber that receives at random, and counts.
+macro_rules! publish {
+    ($publisher:ident, $world:ident, $random:ident) => {{
+        let mut publisher = $publisher::new(&$world.transports, $world.config.clone());
+        let mut subscriber = SubSocket::new(&$world.transports, $world.config.clone());
+        subscriber.subscribe("");
+        publisher.bind(HERE[0]).await.unwrap();
+        subscriber.connect(HERE[0]).unwrap();
+        publisher.subscribed("").await;
+        let mut events = publisher.events();
+        let (most, mut published) = ($random.number(0..=2000), 0);
+        let (mut sizes, mut pauses) = ($random.fork(), $random.fork());
+        let publishing = async {
+            while published < most {
+                if sizes.chance(5) {
+                    let messages = many(60, 0, published, &mut sizes);
+                    if sizes.chance(50) {
+                        publisher.send_many(&messages).await.unwrap();
+                    } else {
+                        assert_eq!(publisher.try_send_many(&messages).unwrap(), messages.len());
+                    }
+                    published += messages.len() as u64;
+                } else {
+                    publisher.send(&numbered(0, published, &mut sizes)).await.unwrap();
+                    published += 1;
+                }
+                if $random.chance(5) {
+                    sleep(SECOND / 10).await;
+                }
+            }
+        };
+        let mut received = 0;
+        let mut last = None;
+        let receiving = async {
+            while let Ok((message, _)) = timeout(30 * SECOND, subscriber.recv_from()).await {
+                let (_, number) = numbers(&message);
+                assert!(last.is_none_or(|last| last < number), "{number} after {last:?}");
+                last = Some(number);
+                received += 1;
+                if pauses.chance(20) {
+                    sleep(pauses.time(Duration::ZERO..=SECOND / 10)).await;
+                }
+            }
+        };
+        tokio::join!(publishing, receiving);
+        assert_eq!(received + publisher.dropped(), published);
+        assert_eq!(publisher.peers().iter().map(Peer::dropped).sum::<u64>(), publisher.dropped());
+        close!(publisher);
+        close!(subscriber);
+        while let Some(event) = events.recv().await {
+            assert!(!matches!(event, SocketEvent::HandshakeFailed { .. }), "{event:?}");
+        }
+        drop(events);
+        $world.check_that_nothing_is_left().await;
+    }};
+}
+
 /// Of what is published while a subscriber is there, each message is received or counted as dropped.
 #[test]
 fn what_a_subscriber_does_not_get_is_counted() {
     sweep(100, |seed| {
         virtual_time(seed, async |mut random| {
             let world = World::new(&mut random);
-            let mut publisher = PubSocket::new(&world.transports, world.config.clone());
-            let mut subscriber = SubSocket::new(&world.transports, world.config.clone());
-            subscriber.subscribe("");
-            publisher.bind(HERE[0]).await.unwrap();
-            subscriber.connect(HERE[0]).unwrap();
-            publisher.subscribed("").await;
-            let mut events = publisher.events();
-            let published = random.number(0..=2000);
-            let (mut sizes, mut pauses) = (random.fork(), random.fork());
-            let publishing = async {
-                for number in 0..published {
-                    publisher.send(&numbered(0, number, &mut sizes)).await.unwrap();
-                    if random.chance(5) {
-                        sleep(SECOND / 10).await;
-                    }
-                }
-            };
-            let mut received = 0;
-            let mut last = None;
-            let receiving = async {
-                while let Ok((message, _)) = timeout(30 * SECOND, subscriber.recv_from()).await {
-                    let (_, number) = numbers(&message);
-                    assert!(last.is_none_or(|last| last < number), "{number} after {last:?}");
-                    last = Some(number);
-                    received += 1;
-                    if pauses.chance(20) {
-                        sleep(pauses.time(Duration::ZERO..=SECOND / 10)).await;
-                    }
-                }
-            };
-            tokio::join!(publishing, receiving);
-            assert_eq!(received + publisher.dropped(), published);
-            assert_eq!(publisher.peers().iter().map(Peer::dropped).sum::<u64>(), publisher.dropped());
-            close!(publisher);
-            close!(subscriber);
-            while let Some(event) = events.recv().await {
-                assert!(!matches!(event, SocketEvent::HandshakeFailed { .. }), "{event:?}");
+            if random.chance(50) {
+                publish!(PubSocket, world, random);
+            } else {
+                publish!(XPubSocket, world, random);
             }
-            drop(events);
-            world.check_that_nothing_is_left().await;
         });
     });
 }
