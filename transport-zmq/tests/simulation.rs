@@ -213,7 +213,8 @@ async fn push(world: &World, id: u64, mut random: Random, rough: bool) -> u64 {
         }
         for _ in 0..random.number(0..=30) {
             if random.chance(20) {
-                // Short ones where all shall arrive: about as many messages as without slices.
+                // Short ones where all shall arrive: who is too far behind to see PINGs is taken for dead after 9 s here, and
+                // what waits for it at a bound socket goes to nobody.
                 let messages = many(if rough { 60 } else { 10 }, id, sent, &mut random);
                 match random.number(0..=2) {
                     0 if heard => socket.send_many(&messages).await.unwrap(),
