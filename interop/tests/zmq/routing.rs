@@ -63,6 +63,9 @@ async fn a_name_in_use_stays_with_its_owner_at_our_router(wire: Wire) {
     let mut table = Table::new(&python, wire, Side::Ours);
     let endpoint = table.meet_at(AT_OURS, Settings::new(), named("worker", wire)).await;
     let name = &AT_OURS.name();
+    // That it is connected does not mean that it has the name yet.
+    table.theirs.send(name, &["first"]).await;
+    assert_eq!(table.ours.recv(name).await, ["worker", "first"]);
     let mut events = table.ours.here().socket(name).events();
     table.theirs.open("thief", "DEALER", named("worker", wire)).await;
     table.theirs.connect("thief", &endpoint).await;
