@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 use transport_core::{
-    Address, BoxFuture, Claims, Connect, Established, Evidence, Incoming, Listen, Listener, Policy,
-    Protection, Source, Stream, Transport, TransportError, Transports,
+    Address, BoxFuture, Claims, Connect, Connection, Established, Evidence, Incoming, Listen, Listener,
+    Policy, Protection, Server, Source, Stream, Transport, TransportError, Transports,
 };
 
 use crate::common::Authority;
@@ -123,16 +123,9 @@ const RECORD: usize = (16 << 10) + 22;
 async fn small_messages_are_gathered_to_64_kib_of_whole_records_and_the_rest_goes_at_the_flush() {
     const MESSAGES: usize = 10_000;
     let message = "m".repeat(100);
-    let authority = Authority::new();
     let counted = Counted::default();
     let sizes = Arc::clone(&counted.sizes);
-    let tls = authority.tls(&authority.leaf("db.example")).over("tls+counted", counted);
-    let address = "tls+counted://here?name=db.example";
-    let listen = Listen::new(&Transports::new(), address).transport(tls.clone());
-    let mut server = listen.policy(Policy::certified()).start().await.unwrap();
-    let connect = Connect::new(&Transports::new(), address).transport(tls).server(Policy::certified());
-    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
-    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    let (mut near, mut far, _server) = connected_over(counted).await;
 
     sizes.lock().unwrap().clear();
     let sending = async {
@@ -162,14 +155,7 @@ async fn small_messages_are_gathered_to_64_kib_of_whole_records_and_the_rest_goe
 
 #[tokio::test]
 async fn what_was_encrypted_and_not_written_when_a_send_was_dropped_is_written_by_the_halves() {
-    let authority = Authority::new();
-    let tls = authority.tls(&authority.leaf("db.example")).over("tls+counted", Counted::default());
-    let address = "tls+counted://here?name=db.example";
-    let listen = Listen::new(&Transports::new(), address).transport(tls.clone());
-    let mut server = listen.policy(Policy::certified()).start().await.unwrap();
-    let connect = Connect::new(&Transports::new(), address).transport(tls).server(Policy::certified());
-    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
-    let (mut near, mut far) = (near.unwrap(), far.unwrap());
+    let (mut near, mut far, _server) = connected_over(Counted::default()).await;
 
     // Until the stream below is full: the last one is encrypted and waits.
     let message = "m".repeat(10_000);
@@ -186,6 +172,18 @@ async fn what_was_encrypted_and_not_written_when_a_send_was_dropped_is_written_b
     };
     let (flushed, ()) = bounded(async { tokio::join!(sender.flush(), receiving) }).await;
     flushed.unwrap();
+}
+
+/// Both ends of a connection over TLS over these streams, and the server that took it in.
+async fn connected_over(counted: Counted) -> (Connection, Connection, Server) {
+    let authority = Authority::new();
+    let tls = authority.tls(&authority.leaf("db.example")).over("tls+counted", counted);
+    let address = "tls+counted://here?name=db.example";
+    let listen = Listen::new(&Transports::new(), address).transport(tls.clone());
+    let mut server = listen.policy(Policy::certified()).start().await.unwrap();
+    let connect = Connect::new(&Transports::new(), address).transport(tls).server(Policy::certified());
+    let (near, far) = bounded(async { tokio::join!(connect, server.accept()) }).await;
+    (near.unwrap(), far.unwrap(), server)
 }
 
 fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
